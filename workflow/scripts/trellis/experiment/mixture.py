@@ -1,0 +1,21 @@
+"""Mixtures: how many tokens of each source, and by which rule its documents are chosen."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from trellis.experiment.section import Section
+
+
+class Share(Section):
+    """One source's part of a mixture. `select` is the rule: `random` (seeded hash order) or `curated` (by the scores)."""
+
+    tokens: PositiveInt
+    select: Literal["random", "curated"] = "random"
+
+
+class Mixture(Section):
+    """A token budget over sources; the shares must sum to `tokens`."""
+
+    tokens: PositiveInt
+    sources: dict[str, Share] = Field(min_length=1)

