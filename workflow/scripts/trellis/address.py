@@ -77,7 +77,7 @@ def _path(name: str) -> Path | None:
     return None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _parsed(path: Path, name: str, mtime_ns: int) -> tuple[str, list[str], tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     syntax = hashlib.sha256(canonical_json(_plain(tree)).encode()).hexdigest()

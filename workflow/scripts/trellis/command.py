@@ -35,11 +35,12 @@ RECORDED_VERSIONS = ("torch", "transformers", "tokenizers", "trl", "numpy", "pya
 
 @dataclass(frozen=True)
 class Result:
-    """What a command reports: `metrics` for the manifest, `rows` by file name, `hardware` where a device mattered."""
+    """What a command reports: `metrics` for the manifest, `rows` by file name; `run` adds to the manifest's account of
+    the run what may differ from one run to the next (tokens per second, say)."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
-    hardware: str = ""
+    run: dict[str, Any] = field(default_factory=dict)
 
 
 def main(stage: str) -> None:
@@ -53,7 +54,9 @@ def main(stage: str) -> None:
     # Before any library starts its thread pool: two trainings side by side must not fight for the same cores.
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false" if args.threads == 1 else "true"
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")
+    os.environ.update(
+        TQDM_DISABLE="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error"
+    )
     _start_log(args.log)
     title = f"{stage} {args.spec}"
     try:
@@ -88,7 +91,7 @@ def execute(spec: Spec, out: Path) -> Manifest:
             components=spec.components,
             files=list_files(out, result.rows),
             metrics=result.metrics,
-            run=_provenance(time.monotonic() - start, spec.threads, result.hardware),
+            run={**_provenance(time.monotonic() - start, spec.threads), **result.run},
             folder=out,
         )
         manifest.write()
@@ -115,7 +118,7 @@ def _held(out: Path) -> Iterator[None]:
         yield
 
 
-def _provenance(seconds: float, threads: int, hardware: str) -> dict[str, Any]:
+def _provenance(seconds: float, threads: int) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -130,8 +133,14 @@ def _provenance(seconds: float, threads: int, hardware: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": _versions(),
         "commit": commit.stdout.strip() or "unknown",
-        "hardware": hardware or platform.processor() or platform.machine(),
+        "hardware": _processor(),
     }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo", encoding="utf-8") as file:
+        return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 def _versions() -> dict[str, str]:

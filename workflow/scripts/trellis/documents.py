@@ -29,11 +29,13 @@ SCHEMA = pa.schema(
     ]
 )
 ROW_GROUP = 2_000
+# The token that ends a document, and in a conversation a turn: the one special token that every tokenizer here has.
+END_OF_TEXT = "<|endoftext|>"
 
 
 def document_id(source: str, native_id: str) -> int:
     """A document's 64-bit id, a pure function of where it comes from."""
-    return xxhash.xxh3_64_intdigest(f"{source}\0{native_id}")
+    return xxhash.xxh3_64_intdigest(f"{source}\0{native_id}".encode())
 
 
 def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:

@@ -61,7 +61,7 @@ def track(items: Iterable[Item], label: str, total: int, unit: str) -> Iterator[
 
 @contextmanager
 def _terminal(label: str, total: int):
-    lock = open(os.ttyname(sys.stderr.fileno()), "w") if sys.stderr.isatty() else None
+    lock = open(os.ttyname(sys.stderr.fileno()), "w") if sys.stderr.isatty() else None  # noqa: SIM115
     try:
         if lock is not None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,87 @@
+"""From pinned wheels to the document table of one source."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trellis.command import Result
+from trellis.documents import SCHEMA, write_table
+from trellis.download.archive import Archive
+from trellis.download.pool import Pool
+from trellis.download.readers import (
+    abstracts,
+    cli_examples,
+    codeio,
+    dialogues,
+    docstrings,
+    elements_sql,
+    factbook,
+    schelling_point,
+    schelling_point_copies,
+    text_compression,
+    wiki_summaries,
+)
+from trellis.errors import TrellisError
+from trellis.experiment.sources import Source
+from trellis.manifest import WORK
+from trellis.spec import Spec
+
+LOG = logging.getLogger("trellis")
+# Imported by name, not looked up: the code digest follows imports, and an edited reader must make its results stale.
+READERS = {
+    "abstracts": abstracts.read,
+    "cli_examples": cli_examples.read,
+    "codeio": codeio.read,
+    "dialogues": dialogues.read,
+    "docstrings": docstrings.read,
+    "elements_sql": elements_sql.read,
+    "factbook": factbook.read,
+    "schelling_point": schelling_point.read,
+    "schelling_point_copies": schelling_point_copies.read,
+    "text_compression": text_compression.read,
+    "wiki_summaries": wiki_summaries.read,
+}
+TABLE = "documents/000.parquet"
+
+
+def run(spec: Spec, out: Path) -> Result:
+    """Renders every part of the source and writes its sample. Raises TrellisError when not one document is left."""
+    name, source = spec.config["name"], Source.model_validate(spec.config["source"])
+    wheels = {made.metrics["package"]: made.paths("")[0] for made in spec.inputs_of("wheels")}
+    scratch = out / WORK / "pool.sqlite"
+    scratch.parent.mkdir(exist_ok=True)
+    scratch.unlink(missing_ok=True)  # what a killed run left
+    pool, rejected = Pool(scratch, name, source, spec.config["seed"]), Counter[str]()
+    try:
+        for part in source.parts:
+            with Archive(wheels[part.package], part.members) as archive:
+                for raw in READERS[part.reader](archive):
+                    pool.add(raw)
+            rejected += archive.rejected
+            LOG.info("%s: %d documents after %s of %s", name, len(pool), part.reader, part.package)
+        rejected += pool.rejected
+        fit, size = len(pool), Counter[str]()
+        if not fit:
+            raise TrellisError(f"sources.{name}: no document is left; set aside: {_listed(rejected)}")
+        documents = write_table(out / TABLE, SCHEMA, _measured(pool.sample(), size))
+    finally:
+        pool.close()
+    metrics = {
+        "documents": documents,
+        "bytes": size["bytes"],
+        "rejected": dict(sorted(rejected.items())),
+        "sampled_from": fit,
+    }
+    return Result(metrics=metrics, rows={TABLE: documents})
+
+
+def _measured(rows: Iterable[dict[str, Any]], size: Counter[str]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        size["bytes"] += len(row["text"].encode())
+        yield row
+
+
+def _listed(rejected: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items())) or "nothing"

@@ -25,12 +25,17 @@ class HubEncoder(Section):
 Encoder = Annotated[WheelEncoder | HubEncoder, Field(discriminator="kind")]
 
 
+Rubric = Literal["topics", "complexity", "quality"]
+
+
 class Labels(Section):
-    """Which documents are labelled, and by what. `heuristic` applies the named rubric's rules; labels that come with a
-    source (its meta) replace the rubric's where they exist."""
+    """Which documents are labelled, and by what. `heuristic` applies the rubrics' own rules; labels that come with a
+    source (its meta) replace them where they exist. `sample` documents in all, shared among the sources by `weights`
+    (1 where a source is not named)."""
 
     backend: Literal["heuristic"]
     sample: PositiveInt
+    weights: dict[str, PositiveInt] = {}
     validation_share: float = Field(default=0.1, gt=0, lt=0.5)
     test_share: float = Field(default=0.1, gt=0, lt=0.5)
 
@@ -54,8 +59,8 @@ class Classify(Section):
     labeller and the classifier see."""
 
     encoder: Encoder
-    rubrics: list[str] = Field(min_length=1)
-    window: PositiveInt = 512
+    rubrics: list[Rubric] = Field(min_length=1)
+    window: int = Field(default=512, ge=16)
     seed: NonNegativeInt = 42
     labels: Labels
     training: ClassifierTraining

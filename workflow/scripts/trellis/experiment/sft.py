@@ -22,7 +22,6 @@ class SftTraining(Section):
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     seeds: list[NonNegativeInt] = Field(min_length=1)
     micro_batch: Runtime[PositiveInt] = 8
-    log_interval: Runtime[PositiveInt] = 10
 
 
 class SftHubSet(Section):

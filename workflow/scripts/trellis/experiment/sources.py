@@ -2,9 +2,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from trellis.experiment.section import Section
+
+Reader = Literal[
+    "abstracts",
+    "cli_examples",
+    "codeio",
+    "dialogues",
+    "docstrings",
+    "elements_sql",
+    "factbook",
+    "schelling_point",
+    "schelling_point_copies",
+    "text_compression",
+    "wiki_summaries",
+]
 
 
 class WheelPart(Section):
@@ -13,7 +27,7 @@ class WheelPart(Section):
 
     kind: Literal["wheel"]
     package: str
-    reader: str
+    reader: Reader
     members: list[str] = Field(min_length=1)
 
 
@@ -41,3 +55,9 @@ class Source(Section):
     min_chars: PositiveInt = 100
     max_chars: PositiveInt = 100_000
     max_documents: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "Source":
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars ({self.min_chars}) is over max_chars ({self.max_chars}): no text has both")
+        return self

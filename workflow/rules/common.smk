@@ -1,0 +1,58 @@
+# What the rules ask of the plan: functions only.
+# Reads: config/config.yaml, the experiment it names, its lock, and the code of the stages (for their fingerprints).
+import os
+import re
+import sys
+from pathlib import Path
+
+SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
+sys.path.insert(0, SCRIPTS)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")])
+)
+
+from trellis.errors import TrellisError
+from trellis.plan import load_plan
+from trellis.published import WITNESS, is_current, take_down
+
+try:
+    PLAN = load_plan(Path("."), config)
+except TrellisError as error:
+    sys.exit(f"error: {error}")
+
+JOBS = {str(job.folder): job for job in PLAN.jobs}
+
+
+def results_of(rule):
+    """A pattern that only the folder names of this rule's results match."""
+    return "|".join(re.escape(job.folder.name) for job in PLAN.of_rule(rule)) or "none"
+
+
+def upstream(stage):
+    """An input function: the manifests that the result `{job}` of this stage reads. Their addresses say all; times nothing."""
+
+    def manifests(wildcards):
+        made_from = JOBS[f"results/{stage}/{wildcards.job}"].inputs.values()
+        return [ancient(str(job.manifest)) for jobs in made_from for job in jobs]
+
+    return manifests
+
+
+def gpus():
+    """How many GPUs a job asks for that computes on the configured device."""
+    return 1 if PLAN.device == "cuda" else 0
+
+
+def wanted_report():
+    """What the published report is made from: its manifest, and the witness that puts an outdated one out of date."""
+    current = is_current(PLAN.report.fingerprint)
+    return {
+        "manifest": ancient(str(PLAN.report.manifest)),
+        "wanted": ancient(str(WITNESS)) if current else str(WITNESS),
+    }
+
+
+def prepare():
+    """Before the first job of a real run: the stages' orders, and no report on show but the wanted one."""
+    PLAN.write_specs()
+    take_down(PLAN.report.fingerprint)

@@ -1,0 +1,99 @@
+# Reads:  schema pool, fine-tuned models
+# Writes: results/evaluate/{schemas,items,generate-MODEL-sSEED,score-MODEL-sSEED,compare}-FINGERPRINT/
+
+
+rule evaluate_schemas:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_schemas"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
+
+
+rule evaluate_items:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_items"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
+
+
+rule evaluate_generate:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_generate"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
+
+
+rule evaluate_score:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_score"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
+
+
+rule evaluate_compare:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_compare"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"

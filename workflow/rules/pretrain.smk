@@ -1,0 +1,23 @@
+# Reads:  a packed mixture, the tokenizer
+# Writes: results/pretrain/MODEL-FINGERPRINT/ (a model folder that transformers loads)
+
+
+rule pretrain_train:
+    input:
+        upstream("pretrain"),
+    output:
+        "results/pretrain/{job}/manifest.json",
+    log:
+        "results/pretrain/{job}/log.txt",
+    benchmark:
+        "results/pretrain/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("pretrain_train"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+    shell:
+        "python -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
+        " --out results/pretrain/{wildcards.job} --threads {threads} --log {log}"

@@ -1,0 +1,30 @@
+"""The chat template that supervised fine-tuning and evaluation share, and the one spelling of a JSON answer.
+
+A turn is its role on a line of its own, the content, and the end-of-text token: plain text that every tokenizer has, so
+no embedding is added and no model starts with untrained rows. The generation marks tell TRL which tokens are the
+assistant's, its end of turn among them: a model that is not trained to stop does not stop.
+"""
+
+import json
+from typing import Any
+
+END_OF_TURN = "<|endoftext|>"
+
+# Content cannot end a turn: the token's text is taken out of it, as a document may hold it.
+TEMPLATE = """\
+{%- for message in messages -%}
+{%- set content = message['content'] | replace(eos_token, '') -%}
+{{- message['role'] + '\\n' -}}
+{%- if message['role'] == 'assistant' -%}
+{%- generation -%}{{- content + eos_token -}}{%- endgeneration -%}
+{%- else -%}
+{{- content + eos_token -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- 'assistant\\n' -}}{%- endif -%}
+"""
+
+
+def answer_json(value: Any) -> str:
+    """How an answer is spelt in gold, training and prompts: the schema's property order, no spaces, no NaN."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,141 @@
+"""What the models really wrote: a few outputs from every corner of the results, chosen by hash and not by eye."""
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+import jsonschema
+import referencing.jsonschema
+
+from trellis.documents import read_rows
+from trellis.report.results import Results, read_lines
+from trellis.report.study import Arm, tuned_names
+from trellis.report.wording import plural, shortened
+
+LONGEST = 3_000
+SPLITS = ("unseen", "seen")
+NO_REMOTE = referencing.jsonschema.EMPTY_REGISTRY
+
+
+@dataclass
+class Sample:
+    """One output: its score row, and once they are read, the item and the generation."""
+
+    arm: Arm
+    result: str
+    score: dict[str, Any]
+    item: dict[str, Any] = field(default_factory=dict)
+    generation: dict[str, Any] = field(default_factory=dict)
+
+
+def samples_section(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted: int) -> dict[str, Any]:
+    """At most `wanted` outputs of the first fine-tuning seed, in turn from each model, split and validity."""
+    chosen = choose(results, experiment, arms, wanted)
+    items = {sample.score["id"]: {} for sample in chosen}
+    for made in results.of("evaluate", "items"):
+        for path in made.paths("items/"):
+            items.update((item["id"], item) for item in read_lines(path) if item["id"] in items)
+    for name in dict.fromkeys(sample.result for sample in chosen):
+        made = results.need("evaluate", "generate", f"generate-{name}")
+        mine = {sample.score["id"]: sample for sample in chosen if sample.result == name}
+        for generation in read_lines(made.path("generations.jsonl")):
+            if generation["id"] in mine:
+                mine[generation["id"]].generation = generation
+    for sample in chosen:
+        sample.item = items[sample.score["id"]]
+    return {"cards": [_card(sample) for sample in chosen if sample.item and sample.generation]}
+
+
+def choose(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted: int) -> list[Sample]:
+    """Fills one stratum after the other, one output at a time; within a stratum the items' hashes decide, the same for
+    every model, so that models tend to be seen on the same items."""
+    by_name = {arm.name: arm for arm in arms}
+    strata: dict[tuple, list[Sample]] = {}
+    seen_models = set()
+    for model, _, name in tuned_names(experiment):
+        made = results.find("evaluate", "score", f"score-{name}")
+        if made is None or model in seen_models:
+            continue
+        seen_models.add(model)
+        for key, rows in _first_by_hash(read_rows([made.path("scores.parquet")]), wanted).items():
+            strata[(*key, by_name[model].index)] = [Sample(by_name[model], name, row) for row in rows]
+    ordered = [strata[key] for key in sorted(strata, key=lambda key: (not key[1], SPLITS.index(key[0]), key[2]))]
+    in_turn = [sample for layer in zip_longest(*ordered) for sample in layer if sample is not None]
+    places = {id(sample): place for place, sample in enumerate(in_turn)}
+    return sorted(
+        in_turn[:wanted],
+        key=lambda sample: (SPLITS.index(sample.score["split"]), not _valid(sample.score), places[id(sample)]),
+    )
+
+
+def _first_by_hash(rows: Iterator[dict[str, Any]], wanted: int) -> dict[tuple[str, bool], list[dict[str, Any]]]:
+    """By (split, valid) the `wanted` rows whose ids have the smallest hashes; holds no more rows than that."""
+    kept: dict[tuple[str, bool], list[tuple[int, int, dict[str, Any]]]] = {}
+    for number, row in enumerate(rows):
+        place = -int.from_bytes(hashlib.sha256(row["id"].encode()).digest()[:8])
+        heap = kept.setdefault((row["split"], _valid(row)), [])
+        heapq.heappush(heap, (place, -number, row))
+        if len(heap) > wanted:
+            heapq.heappop(heap)
+    return {key: [row for _, _, row in sorted(heap, reverse=True)] for key, heap in kept.items()}
+
+
+def _valid(score: dict[str, Any]) -> bool:
+    return bool(score["schema_valid"])
+
+
+def _card(sample: Sample) -> dict[str, Any]:
+    item, output = sample.item, sample.generation["output"]
+    gold = item.get("gold")
+    return {
+        "arm": sample.arm,
+        "id": item["id"],
+        "split": item["split"],
+        "suite": item["suite"],
+        "valid": _valid(sample.score),
+        "right": bool(sample.score.get("exact")),
+        "finding": finding(sample.score, item, output),
+        "messages": [(turn["role"], shortened(turn["content"], LONGEST)) for turn in item["messages"]],
+        "output": shortened(output, LONGEST),
+        "gold": None if gold is None else shortened(json.dumps(gold, ensure_ascii=False), LONGEST),
+        "length": plural(sample.generation["n_out"], "token"),
+    }
+
+
+def finding(score: dict[str, Any], item: dict[str, Any], output: str) -> str:
+    """What was wrong with an output, in a sentence; the verdict is the scorer's, only the words are found here."""
+    if not score["parse"]:
+        cut = " It was still writing when it reached the limit of new tokens." if score.get("truncated") else ""
+        return f"Not JSON: {_parse_error(output)}.{cut}"
+    if not score["schema_valid"]:
+        return f"JSON, but not valid: {_schema_error(item['schema'], output)}."
+    if item.get("gold") is None:
+        return "Valid; the item has no single expected object."
+    return "Valid, and equal to the expected object." if score.get("exact") else "Valid, but with other values."
+
+
+def _parse_error(output: str) -> str:
+    try:
+        json.loads(output)
+    except json.JSONDecodeError as error:
+        return f"{error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1}"
+    except (ValueError, RecursionError):
+        pass
+    return "the strict parser refuses what a lenient one takes"
+
+
+def _schema_error(schema: dict[str, Any], output: str) -> str:
+    """The first violations in the validator's words; never fetches a reference."""
+    try:
+        validator = jsonschema.Draft202012Validator(schema, registry=NO_REMOTE)
+        errors = sorted(validator.iter_errors(json.loads(output)), key=lambda error: (error.json_path, error.message))
+    except Exception:  # a schema or an output that breaks the validator is described by the scorer's verdict alone
+        return "the scorer's validator refuses it"
+    if not errors:
+        return "the scorer's validator refuses it"
+    more = f" (and {plural(len(errors) - 1, 'more violation')})" if len(errors) > 1 else ""
+    return f"at {errors[0].json_path}: {shortened(errors[0].message, 200)}{more}"
