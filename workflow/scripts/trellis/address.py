@@ -47,6 +47,8 @@ def code_digest(module: str) -> dict[str, str]:
         syntax, imports, data_files = _parsed(path, name, path.stat().st_mtime_ns)
         found[name] = syntax
         for file in data_files:
+            if not (path.parent / file).is_file():
+                raise TrellisError(f"{path}: DATA_FILES names {file}, which is not there")
             found[f"{name}:{file}"] = hashlib.sha256((path.parent / file).read_bytes()).hexdigest()
         waiting += imports
     return dict(sorted(found.items()))
@@ -79,7 +81,12 @@ def _path(name: str) -> Path | None:
 
 @functools.cache
 def _parsed(path: Path, name: str, mtime_ns: int) -> tuple[str, list[str], tuple[str, ...]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise TrellisError(
+            f"{path}:{error.lineno}: {error.msg}; the code of a stage must be readable to be addressed"
+        ) from None
     syntax = hashlib.sha256(canonical_json(_plain(tree)).encode()).hexdigest()
     return syntax, sorted(_imports(tree, name, path.name == "__init__.py")), _data_files(tree)
 

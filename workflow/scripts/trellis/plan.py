@@ -283,7 +283,7 @@ class _Builder:
         sft = self.experiment.sft
         config = {
             "schema_examples": sft.schema_examples,
-            "text_share": self.experiment.evaluation.schemas.text_share,
+            "text_share": self.experiment.evaluation.text_share,
             "max_length": sft.training.max_length,
             "seed": sft.data_seed,
         }
@@ -301,7 +301,7 @@ class _Builder:
             "evaluate",
             "items",
             "items",
-            {"suites": evaluation.suites, "text_share": evaluation.schemas.text_share},
+            {"suites": evaluation.suites, "text_share": evaluation.text_share},
             schemas=[schemas],
         )
         scores = []

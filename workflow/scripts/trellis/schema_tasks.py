@@ -5,6 +5,7 @@ the JSON. Everything is a function of the seed, the side and the index, so a lar
 """
 
 import random
+from pathlib import Path
 from typing import Any, Literal
 
 from trellis.chat import answer_json
@@ -13,7 +14,8 @@ Side = Literal["training", "evaluation"]
 Message = dict[str, str]
 
 # What strings are made of; the sides share no word, so that a value in evaluation was never a value in training.
-WORDS = ["Oslo", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Accra", "Milan", "Perth", "Dublin", "Havana", "Boston", "Denver", "Austin", "Geneva", "Vienna", "Prague", "Anna", "Omar", "Lucia", "Kenji", "Maria", "Pavel", "Aisha", "Bruno", "Clara", "David", "Elena", "Felix", "Grace", "Hugo", "Irene", "Jonas", "Karin", "Leon", "Nadia", "Oscar", "red", "green", "blue", "black", "white", "silver", "golden", "purple", "orange", "brown", "apple", "bread", "cheese", "coffee", "honey", "lemon", "mango", "olive", "pepper", "rice", "sugar", "tomato", "water", "butter", "carrot", "garlic", "onion", "potato", "bridge", "castle", "garden", "harbor", "island", "market", "mountain", "museum", "palace", "river", "school", "station", "temple", "tower", "valley", "village", "piano", "guitar", "violin", "drum", "flute", "opera", "novel", "poem", "sketch", "statue", "photo", "film", "theater", "dance", "chess", "tennis", "soccer", "hockey", "engine", "wheel", "mirror", "window", "ladder", "hammer", "needle", "bottle", "basket", "candle", "camera", "pencil", "paper", "button", "carpet", "blanket", "summer", "winter", "spring", "autumn", "morning", "evening", "monday", "friday", "sunday", "january", "march", "june", "august", "october"]
+DATA_FILES = ("words.txt",)
+WORDS = (Path(__file__).parent / "words.txt").read_text(encoding="utf-8").split()
 VOCABULARY = {"training": WORDS[0::2], "evaluation": WORDS[1::2]}
 
 

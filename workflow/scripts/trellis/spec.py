@@ -37,7 +37,7 @@ class Spec(BaseModel):
         try:
             return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise TrellisError(f"{path} is missing: `python -m trellis show --write-specs` writes it") from None
+            raise TrellisError(f"{path} is missing: `python -m trellis specs` writes it") from None
         except ValueError as error:
             raise TrellisError(f"{path} is not a spec ({error})") from None
 

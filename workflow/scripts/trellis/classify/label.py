@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from trellis.classify.sample import quotas, split, take
 from trellis.classify.window import Window
 from trellis.command import Result
 from trellis.documents import read_rows, write_table
+from trellis.errors import TrellisError
 from trellis.experiment.classify import Labels, WheelEncoder
 from trellis.manifest import Manifest
 from trellis.spec import Spec
@@ -28,7 +30,7 @@ def run(spec: Spec, out: Path) -> Result:
     window = Window(read_tokenizer(spec.input("encoder"), encoder), spec.config["window"])
     rubrics = [load_rubric(name) for name in spec.config["rubrics"]]
     chosen = _choose(spec.inputs_of("documents"), labels, spec.config["seed"])
-    rows = list(_label(chosen, window, rubrics, labels, spec.config["seed"]))
+    rows = sorted(_label(chosen, window, rubrics, labels, spec.config["seed"]), key=itemgetter("source", "doc_id"))
     written = write_table(out / "labels.parquet", _schema(rubrics), rows)
     descriptions = {rubric.id: _description(rubric) for rubric in rubrics}
     (out / "rubrics.json").write_text(json.dumps(descriptions, indent=1) + "\n", encoding="utf-8")
@@ -39,6 +41,8 @@ def _choose(sources: list[Manifest], labels: Labels, seed: int) -> Iterator[list
     """The sampled documents in batches; the ids are read first, and the texts only in passing."""
     files = {source.name: source.paths("documents/") for source in sources}
     sizes = {name: sum(pq.ParquetFile(path).metadata.num_rows for path in paths) for name, paths in files.items()}
+    if unknown := sorted(set(labels.weights) - set(sizes)):
+        raise TrellisError(f"classify.labels.weights: no source {unknown[0]!r} (allowed: {', '.join(sorted(sizes))})")
     counts = quotas(sizes, labels.weights, labels.sample)
     batch = []
     for name in sorted(files):

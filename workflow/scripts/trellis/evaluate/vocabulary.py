@@ -39,7 +39,7 @@ SCALARS = {
     "boolean": "boolean",
     "Boolean": "boolean",
 }
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{1,19}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")
 ENUM_VALUE = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,15}")
 LONGEST_ENUM = 4
 KINDS = ("string", "integer", "number", "boolean", "enum", "array")
@@ -62,8 +62,8 @@ class Vocabulary(NamedTuple):
     questions: dict[str, str]
 
 
-def read_vocabulary(wheels: dict[str, Path]) -> Vocabulary:
-    """The vocabulary of the given wheels, by package. Raises TrellisError for a package that it cannot read."""
+def read_vocabulary(wheels: dict[str, Path], longest_name: int) -> Vocabulary:
+    """The vocabulary of the given wheels, by package, without names of more than `longest_name` characters. Raises TrellisError for a package that it cannot read."""
     found = {"training": [], "held_out": []}
     questions: dict[str, str] = {}
     for package, path in sorted(wheels.items()):
@@ -80,7 +80,7 @@ def read_vocabulary(wheels: dict[str, Path]) -> Vocabulary:
                 raise TrellisError(
                     f"evaluation.schemas.packages: no reader for the schemas of {package} (allowed: bfcl-eval, cfn-lint)"
                 )
-    return Vocabulary(*_apart(found["training"], found["held_out"]), questions)
+    return Vocabulary(*_apart(found["training"], found["held_out"], longest_name), questions)
 
 
 def plain(name: str) -> str:
@@ -88,9 +88,14 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _apart(training: list[Property], held_out: list[Property]) -> tuple[dict[str, list[Property]], ...]:
+def _apart(
+    training: list[Property], held_out: list[Property], longest_name: int
+) -> tuple[dict[str, list[Property]], ...]:
     shared = {plain(p.name) for p in training} & {plain(p.name) for p in held_out}
-    return tuple(_by_kind([p for p in side if plain(p.name) not in shared]) for side in (training, held_out))
+    return tuple(
+        _by_kind([p for p in side if plain(p.name) not in shared and len(p.name) <= longest_name])
+        for side in (training, held_out)
+    )
 
 
 def _by_kind(properties: list[Property]) -> dict[str, list[Property]]:

@@ -11,16 +11,16 @@ Metric = Literal["parse", "schema_valid", "exact", "leaf_f1", "key_f1"]
 
 class SchemaPool(Section):
     """Real property names and types from the wheels of these packages, put together into `training` and `held_out`
-    schemas of `properties` [fewest, most]; names of the held-out side never occur on the training side, and of the
-    training side at most `training_names` are used."""
+    schemas of `properties` [fewest, most] with names of at most `longest_name` characters; names of the held-out side
+    never occur on the training side, and of the training side at most `training_names` are used."""
 
     packages: list[str] = Field(min_length=1)
     seed: NonNegativeInt = 42
     training: PositiveInt
     held_out: PositiveInt
     training_names: PositiveInt
+    longest_name: PositiveInt = 20
     properties: tuple[PositiveInt, PositiveInt] = Field(strict=False)
-    text_share: float = Field(default=0.5, ge=0, le=1)
 
 
 class SchemaSuite(Section):
@@ -58,9 +58,11 @@ class Headline(Section):
 
 
 class Evaluation(Section):
-    """What is measured on every fine-tuned model."""
+    """What is measured on every fine-tuned model. `text_share` of the tasks, in training and evaluation alike, state the
+    values to be found; the others ask for any instance of the schema."""
 
     schemas: SchemaPool
+    text_share: float = Field(default=0.5, ge=0, le=1)
     suites: dict[str, SchemaSuite] = Field(min_length=1)
     generation: Generation
     statistics: Statistics = Statistics()

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from trellis.records import read_records
 from trellis.report.charts import Chart, Series, line_chart
-from trellis.report.results import Results, read_lines
+from trellis.report.results import Results
 from trellis.report.study import Arm, tuned_names
 
 SMOOTHING = 0.9
@@ -19,7 +20,7 @@ def pretraining_section(results: Results, experiment: dict[str, Any], arms: list
             elsewhere.append(arm.name)
             continue
         losses, validations = [], []
-        for line in read_lines(made.path(METRICS_FILE)):
+        for line in read_records(made.path(METRICS_FILE)):
             if line.get("loss") is not None:
                 losses.append((line["step"], line["loss"]))
             if line.get("validation"):
@@ -28,7 +29,7 @@ def pretraining_section(results: Results, experiment: dict[str, Any], arms: list
         validated.append(Series(arm.name, arm.index, [(step, found["loss"]) for step, found in validations], True))
         rows.append((arm, made.metrics))
         if validations:
-            by_source[arm.name] = validations[-1][1].get("per_source") or {}
+            by_source[arm.name] = validations[-1][1]["sources"]
     unit = f"optimizer step ({experiment['pretraining']['batch_tokens']:,} tokens each)"
     return {
         "training": _chart("Training loss", unit, trained),
@@ -50,7 +51,7 @@ def tuning_section(results: Results, experiment: dict[str, Any], arms: list[Arm]
             continue
         rows.append((by_name[model], seed, made.metrics))
         if not any(curve.label == model for curve in curves):
-            lines = read_lines(made.path(METRICS_FILE))
+            lines = read_records(made.path(METRICS_FILE))
             losses = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
             curves.append(Series(model, by_name[model].index, smoothed(losses)))
     unit = f"optimizer step ({experiment['sft']['training']['batch']:,} examples each)"

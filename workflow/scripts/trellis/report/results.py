@@ -1,7 +1,6 @@
 """The results that the report reads, found by what made them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise TrellisError(f"{path} is not JSON ({error}); delete its folder and run snakemake again") from None
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file, one at a time. Raises TrellisError at a line that is none."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise TrellisError(
-                    f"{path}:{number} is not JSON ({error}); delete its folder and run snakemake again"
-                ) from None

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-import jsonschema
-import referencing.jsonschema
+import jsonschema_rs
 
 from trellis.documents import read_rows
-from trellis.report.results import Results, read_lines
+from trellis.records import read_records
+from trellis.report.results import Results
 from trellis.report.study import Arm, tuned_names
 from trellis.report.wording import plural, shortened
 
 LONGEST = 3_000
 SPLITS = ("unseen", "seen")
-NO_REMOTE = referencing.jsonschema.EMPTY_REGISTRY
 
 
 @dataclass
@@ -38,11 +37,11 @@ def samples_section(results: Results, experiment: dict[str, Any], arms: list[Arm
     items = {sample.score["id"]: {} for sample in chosen}
     for made in results.of("evaluate", "items"):
         for path in made.paths("items/"):
-            items.update((item["id"], item) for item in read_lines(path) if item["id"] in items)
+            items.update((item["id"], item) for item in read_records(path) if item["id"] in items)
     for name in dict.fromkeys(sample.result for sample in chosen):
         made = results.need("evaluate", "generate", f"generate-{name}")
         mine = {sample.score["id"]: sample for sample in chosen if sample.result == name}
-        for generation in read_lines(made.path("generations.jsonl")):
+        for generation in read_records(made.path("generations.jsonl")):
             if generation["id"] in mine:
                 mine[generation["id"]].generation = generation
     for sample in chosen:
@@ -129,13 +128,22 @@ def _parse_error(output: str) -> str:
 
 
 def _schema_error(schema: dict[str, Any], output: str) -> str:
-    """The first violations in the validator's words; never fetches a reference."""
+    """The first violation in the words of the scorer's validator; references to elsewhere are never fetched."""
     try:
-        validator = jsonschema.Draft202012Validator(schema, registry=NO_REMOTE)
-        errors = sorted(validator.iter_errors(json.loads(output)), key=lambda error: (error.json_path, error.message))
-    except Exception:  # a schema or an output that breaks the validator is described by the scorer's verdict alone
-        return "the scorer's validator refuses it"
+        validator = jsonschema_rs.validator_for(schema, validate_formats=True, retriever=_refuse)
+        errors = sorted((_place(error.instance_path), error.message) for error in validator.iter_errors(json.loads(output)))
+    except (ValueError, RecursionError, jsonschema_rs.ReferencingError):
+        errors = []
     if not errors:
         return "the scorer's validator refuses it"
+    place, message = errors[0]
     more = f" (and {plural(len(errors) - 1, 'more violation')})" if len(errors) > 1 else ""
-    return f"at {errors[0].json_path}: {shortened(errors[0].message, 200)}{more}"
+    return f"{shortened(message, 200)} at {place}{more}"
+
+
+def _place(path: list[str | int]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is not fetched")

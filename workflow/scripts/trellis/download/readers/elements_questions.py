@@ -43,22 +43,27 @@ class Question(NamedTuple):
 
 def questions(database: sqlite3.Connection) -> Iterator[Question]:
     """Raises sqlite3.DatabaseError when the database is not the one that the templates are for."""
-    names = [name for (name,) in database.execute("SELECT name FROM elements ORDER BY atomic_number")]
     for index, (column, phrase) in enumerate(COLUMNS.items()):
-        yield from _of_one_element(column, phrase, names[index % 13 :: 13])
-        yield from _between_two(column, phrase, names[index % 17 :: 17], names[(index + 5) % 17 :: 17])
+        known = _all(database, f"SELECT name FROM elements WHERE {column} IS NOT NULL ORDER BY atomic_number")
+        yield from _of_one_element(column, phrase, known[index % 11 :: 11])
+        yield from _between_two(column, phrase, known[index % 13 :: 13], known[(index + 5) % 13 :: 13])
         yield from _over_all(column, phrase, 3 + index % 8)
-        yield from _thresholds(database, column, phrase)
-    for index, name in enumerate(names):
+        yield from _thresholds(column, phrase, _all(database, f"SELECT {column} FROM elements ORDER BY {column}"))
+    for index, name in enumerate(_all(database, "SELECT name FROM elements ORDER BY atomic_number")):
         yield from _isotopes(name)
         yield from _ions(name, index % len(ORDINALS))
-    for (series,) in database.execute("SELECT name FROM series ORDER BY id"):
+    for series in _all(database, "SELECT name FROM series ORDER BY id"):
         yield Question(
             "series",
             f"List the names and symbols of all {series.lower()}, by atomic number.",
             "SELECT e.name, e.symbol FROM elements e JOIN series s ON s.id = e.series_id "
             f"WHERE s.name = '{series}' ORDER BY e.atomic_number",
         )
+
+
+def _all(database: sqlite3.Connection, query: str) -> list:
+    """The one column that a query gives, without its NULLs."""
+    return [value for (value,) in database.execute(query) if value is not None]
 
 
 def _of_one_element(column: str, phrase: str, names: list[str]) -> Iterator[Question]:
@@ -107,9 +112,7 @@ def _over_all(column: str, phrase: str, count: int) -> Iterator[Question]:
     )
 
 
-def _thresholds(database: sqlite3.Connection, column: str, phrase: str) -> Iterator[Question]:
-    query = f"SELECT {column} FROM elements WHERE {column} IS NOT NULL ORDER BY {column}"
-    values = [value for (value,) in database.execute(query)]
+def _thresholds(column: str, phrase: str, values: list) -> Iterator[Question]:
     for block, quarter in (("s", 1), ("p", 2), ("d", 3)):
         value = f"{values[len(values) * quarter // 4]:.4g}"
         yield Question(

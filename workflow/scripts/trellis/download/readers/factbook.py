@@ -14,7 +14,6 @@ from trellis.download.archive import Archive, Raw
 
 LICENCE = "US-government public domain"
 PROSE_CHARS = 200
-FIELDS = 40
 
 
 def read(archive: Archive) -> Iterator[Raw]:
@@ -46,7 +45,7 @@ def _render(country: str, section: str, content: dict[str, Any]) -> str:
     short = {key: value for key, value in fields if len(value) < PROSE_CHARS}
     parts = [f"# {country}: {section}"]
     if short:
-        parts.append(json.dumps(dict(list(short.items())[:FIELDS]), ensure_ascii=False))
+        parts.append(json.dumps(short, ensure_ascii=False))
     parts += [f"{key}: {value}" for key, value in fields if len(value) >= PROSE_CHARS]
     return "\n\n".join(parts)
 

@@ -1,0 +1,222 @@
+"""A whole small results tree, written by hand in the shapes of the stages' contracts."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from trellis.documents import write_table
+from trellis.experiment.section import complete
+from trellis.experiment.whole import load_experiment
+from trellis.manifest import Manifest, list_files
+from trellis.records import write_records
+
+ROOT = Path(__file__).parents[2]
+METRICS = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1")
+RUN = {
+    "seconds": 12.5,
+    "peak_mib": 640.2,
+    "threads": 1,
+    "python": "3.11.7",
+    "versions": {"torch": "2.13.0", "pyarrow": "25.0.0"},
+    "commit": "25270a6b1c2d",
+    "hardware": "AMD EPYC",
+}
+
+
+class Study:
+    """Results on disk; `folders` are in the plan's order. Change `experiment`, `headline` or `add` before building."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.experiment = complete(load_experiment(ROOT / "config" / "experiments" / "demo.yaml"))
+        self.folders: list[Path] = []
+        self.models = list(self.experiment["models"])
+        self.headline = {"difference": 0.083, "low": 0.021, "high": 0.146, "p": 0.0093, "n_items": 200, "n_clusters": 187}
+        self.rates = {"trellis": 0.52, "neox-1x": 0.437, "neox-2x": 0.49}
+
+    def add(self, stage, command, name, files=None, metrics=None, config=None, **run) -> Manifest:
+        """Publishes one result; `files` are JSON values (.json), lists of objects (.jsonl) or (schema rows) callables."""
+        folder = self.root / stage / f"{name}-{command}"
+        for path, content in (files or {}).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            if callable(content):
+                content(folder / path)
+            elif path.endswith(".jsonl"):
+                write_records(folder / path, content)
+            else:
+                (folder / path).write_text(json.dumps(content))
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Manifest(
+            stage=stage,
+            command=command,
+            name=name,
+            fingerprint=hashlib.sha256(f"{stage}{command}{name}".encode()).hexdigest(),
+            components={"config": config or {}},
+            files=list_files(folder, {}),
+            metrics=metrics or {},
+            run={**RUN, **run},
+            folder=folder,
+        )
+        made.write()
+        if folder not in self.folders:
+            self.folders.append(folder)
+        return made
+
+    def build_all(self) -> "Study":
+        """Every job of the demo's plan."""
+        self.add_data()
+        self.add_curation()
+        self.add_training()
+        self.add_evaluation()
+        return self
+
+    def config(self, samples=12) -> dict:
+        return {"experiment": self.experiment, "samples": samples, "digest": "d1" * 32}
+
+    def add_data(self) -> None:
+        lock = json.loads((ROOT / "config" / "locks" / f"{self.experiment['lock']}.json").read_text())
+        for package, pin in lock["packages"].items():
+            self.add("download", "wheel", f"wheel-{package}", config={"package": package, "pin": pin})
+        for number, source in enumerate(self.experiment["sources"]):
+            metrics = {
+                "documents": 500 + number,
+                "bytes": 1_234_567 * (number + 1),
+                "rejected": {"too_short": 7, "bad_encoding": 1} if number % 2 else {},
+                "sampled_from": 900,
+            }
+            self.add("download", "ingest", source, metrics=metrics)
+        self.add("tokenize", "tokenizer", "tokenizer", metrics={"vocab_size": 2048})
+
+    def add_curation(self) -> None:
+        rubric = {"version": 1, "labelled": 800, "classes": {}}
+        rubrics = {
+            "topics": {**rubric, "scale": "multi_label", "heuristic": "keywords", "origins": {"heuristic": 760, "real": 40}},
+            "complexity": {**rubric, "scale": "ordinal", "heuristic": "cues", "origins": {"heuristic": 800}},
+            "quality": {**rubric, "scale": "ordinal", "heuristic": None, "labelled": 75, "origins": {"real": 75}},
+        }
+        self.add("classify", "label", "labels", metrics={"documents": 800, "rubrics": rubrics})
+        labels = {"documents": 81, "micro_f1": 0.8123, "micro_f1_at_half": 0.79, "macro_f1": None, "labels_that_occur": 9}
+        level = {"documents": 80, "spearman": 0.71, "mae": 0.42, "mae_of_the_mean": 0.8}
+        quality = {
+            "topics": {**labels, "by_origin": {"heuristic": labels, "real": {**labels, "documents": 4}}},
+            "complexity": {**level, "by_origin": {"heuristic": level}},
+            "quality": {**level, "documents": 8, "by_origin": {"real": level}},
+        }
+        self.add("classify", "train", "classifier", metrics={"rubrics": quality}, seconds=48.0, peak_mib=1504.0)
+        for name, mixture in self.experiment["mixtures"].items():
+            sources = {}
+            for source in self.experiment["sources"]:
+                asked = mixture["sources"].get(source, {}).get("tokens", 0)
+                documents = {"raw": 500, "duplicates": 31, "contaminated": 4, "held_out": 10, "below_floors": 60}
+                documents |= {"selected": 200 if asked else 0}
+                sources[source] = {
+                    "asked_tokens": asked,
+                    "available_tokens": 150_000 if asked else 0,
+                    "granted_tokens": asked // 256 * 256,
+                    "documents": documents,
+                }
+            self.add("filter", "select", f"select-{name}", files={"plan.json": {"sources": sources}})
+            packed = [
+                {"source": source, "asked_tokens": share["tokens"], "granted_tokens": share["tokens"] // 256 * 256}
+                | {"rows": share["tokens"] // 256, "documents": 200, "left_over_tokens": 99}
+                for source, share in mixture["sources"].items()
+            ]
+            self.add("tokenize", "pack", name, metrics={"context": 256, "sources": packed, "validation": []})
+
+    def add_training(self) -> None:
+        for index, model in enumerate(self.models):
+            lines = []
+            for step in range(1, 37):
+                loss = 4.6 + 3.0 * math.exp(-step / 9) + 0.05 * math.sin(7 * step + index) + 0.15 * index
+                lines.append({"step": step, "tokens": step * 8192, "loss": loss, "lr": 1e-3, "gradient_norm": 1.0})
+                if step % 6 == 0:
+                    found = {name: 1.9 + 0.02 * index for name in self.experiment["sources"]}
+                    validation = {"loss": loss + 0.1, "bits_per_byte": 1.95, "sources": found}
+                    lines.append({"step": step, "tokens": step * 8192, "validation": validation})
+            metrics = {"parameters": [958_592, 1_054_720, 2_172_672][index], "steps": 36, "tokens": 294_912}
+            metrics |= {"training_flops": 2.1e12, "final_loss": 4.7, "validation_loss": 4.81, "bits_per_byte": 1.953}
+            self.add("pretrain", "train", model, {"metrics.jsonl": lines}, metrics, seconds=38.0 + index)
+        for index, model in enumerate(self.models):
+            for seed in self.experiment["sft"]["training"]["seeds"]:
+                lines = [{"step": s, "tokens": s * 900, "loss": 3.5 * math.exp(-s / 60) + 0.4} for s in range(1, 301)]
+                metrics = {"parameters": 958_592, "examples": 9600, "tokens": 1_200_000, "assistant_tokens": 400_000}
+                metrics |= {"steps": 300, "data_sha256": "a" * 64, "order_sha256": "b" * 64, "final_loss": 0.41}
+                self.add("sft", "train", f"{model}-s{seed}", {"metrics.jsonl": lines}, metrics, seconds=65.0)
+
+    def items(self) -> list[dict]:
+        """200 items by split; one in two has a gold object."""
+        schema = {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "count": {"type": "integer"}},
+            "required": ["city", "count"],
+            "additionalProperties": False,
+        }
+        return [
+            {
+                "id": f"schema-{split}-{number:05d}",
+                "suite": "schema",
+                "split": split,
+                "schema_id": f"{split}-{number:03d}",
+                "cluster": f"{split}-{number:03d}",
+                "schema": schema,
+                "messages": [{"role": "user", "content": f"{json.dumps(schema)}\ncity is Lima\ncount is {number}"}],
+                "gold": {"city": "Lima", "count": number} if number % 2 else None,
+            }
+            for split in ("seen", "unseen")
+            for number in range(200)
+        ]
+
+    def output(self, model: str, number: int) -> str:
+        """What a model writes for the item of this number: right, wrong in value, wrong in type, or cut off."""
+        return (
+            f'{{"city": "Lima", "count": {number}}}',
+            '{"city": "Lima", "count": 999999}',
+            '{"city": "Lima", "count": "many"}',
+            '{"city": "Lima", "cou',
+        )[number % 4 if number % 5 else 0]
+
+    def add_evaluation(self) -> None:
+        import pyarrow as pa
+
+        items = self.items()
+        self.add("evaluate", "items", "items", {"items/schema.jsonl": items})
+        schema = pa.schema(
+            [(name, pa.string()) for name in ("id", "suite", "split", "cluster")]
+            + [(name, pa.float64()) for name in (*METRICS, "truncated")]
+        )
+        for model in self.models:
+            generations, rows = [], []
+            for number, item in enumerate(items):
+                output = self.output(model, number % 200)
+                kind = 3 if not output.endswith("}") else 2 if "many" in output else 1 if "999999" in output else 0
+                generations.append(
+                    {"id": item["id"], "output": output, "n_in": 61, "n_out": 17, "stop": "length" if kind == 3 else "eos"}
+                )
+                row = {name: item[name] for name in ("id", "suite", "split", "cluster")}
+                row |= {"parse": float(kind < 3), "schema_valid": float(kind < 2), "key_f1": float(kind < 3)}
+                row |= {"exact": float(kind == 0) if item["gold"] else None, "leaf_f1": 0.5 if item["gold"] else None}
+                rows.append(row | {"truncated": float(kind == 3)})
+            self.add("evaluate", "generate", f"generate-{model}-s0", {"generations.jsonl": generations})
+            write = lambda path, rows=rows: write_table(path, schema, rows)  # noqa: E731
+            self.add("evaluate", "score", f"score-{model}-s0", {"scores.parquet": write})
+        self.add("evaluate", "compare", "compare", {"statistics.json": self.statistics()})
+
+    def statistics(self) -> dict:
+        table = []
+        for model in self.models:
+            for metric in METRICS:
+                for split in ("seen", "unseen"):
+                    mean = self.rates[model] + (0.2 if metric == "parse" else 0.0) - (0.1 if metric == "exact" else 0.0)
+                    mean += 0.15 if split == "seen" else 0.0
+                    row = {"model": model, "suite": "schema", "split": split, "metric": metric, "mean": mean}
+                    table.append(row | {"low": mean - 0.06, "high": mean + 0.055, "n": 98 if metric == "exact" else 200})
+        return {"headline": self.headline, "table": table}
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    """An empty study; `build_all` fills it."""
+    return Study(tmp_path / "results")
