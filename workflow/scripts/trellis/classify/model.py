@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from trellis.device import autocast
+
 
 @dataclass
 class Head:
@@ -29,7 +31,10 @@ class Head:
 
 
 class Classifier(nn.Module):
-    """`forward` maps token ids and mask [documents, tokens] to float32 scores by rubric: sigmoids [documents, labels], or
+    """Always in evaluation mode, in training too: few epochs need no dropout (ModernBERT has none), and on a processor it
+    takes most of the time.
+
+    `forward` maps token ids and mask [documents, tokens] to float32 scores by rubric: sigmoids [documents, labels], or
     levels [documents]."""
 
     def __init__(self, encoder: nn.Module, heads: dict[str, Head]) -> None:
@@ -38,6 +43,7 @@ class Classifier(nn.Module):
         self.heads = heads
         hidden = encoder.config.hidden_size
         self.linear = nn.ModuleDict({name: nn.Linear(hidden, head.width) for name, head in heads.items()})
+        self.eval()
 
     @property
     def device(self) -> torch.device:
@@ -49,7 +55,7 @@ class Classifier(nn.Module):
 
     def raw(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Logits [documents, labels] or standardised levels [documents, 1], in float32."""
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=fast_bfloat16(ids.device)):
+        with autocast(ids.device, "bfloat16"):
             states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask.unsqueeze(-1).float()
         pooled = (states.float() * weight).sum(1) / weight.sum(1)
@@ -85,7 +91,3 @@ def load_encoder(folder: Path) -> nn.Module:
         folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     )
 
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 at all speed; elsewhere it is emulated, and slower than float32."""
-    return device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -9,7 +9,6 @@ from trellis.classify.model import Classifier
 
 def predict(model: Classifier, ids: list[list[int]], batch_tokens: int) -> dict[str, np.ndarray]:
     """float32 scores by rubric in the order of `ids`: [documents, labels] sigmoids or [documents] levels."""
-    model.eval()
     scores: dict[str, np.ndarray] = {}
     with torch.inference_mode():
         for batch in by_length([len(row) for row in ids], batch_tokens):

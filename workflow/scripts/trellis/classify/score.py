@@ -13,6 +13,7 @@ from trellis.classify.model import Classifier, Head
 from trellis.classify.predict import predict
 from trellis.classify.window import Window
 from trellis.command import Result
+from trellis.device import hardware, pick_device
 from trellis.documents import ROW_GROUP, write_table
 from trellis.progress import Bar, bar
 from trellis.spec import Spec
@@ -21,7 +22,7 @@ from trellis.spec import Spec
 def run(spec: Spec, out: Path) -> Result:
     """Writes scores/<source>.parquet."""
     torch.set_num_threads(spec.threads)
-    device = torch.device(spec.machine["device"])
+    device = pick_device(spec.machine)
     folder = spec.input("classifier").folder / "classifier"
     model = Classifier.load(folder).to(device)
     window = Window((folder / "tokenizer.json").read_text(encoding="utf-8"), spec.config["window"])
@@ -35,7 +36,7 @@ def run(spec: Spec, out: Path) -> Result:
             rows[file] = write_table(out / file, _schema(model.heads), scorer.rows(paths))
             metrics[name] = scorer.metrics(rows[file])
     labels = {name: head.labels for name, head in model.heads.items() if head.scale == "multi_label"}
-    return Result({"labels": labels, "sources": metrics}, rows)
+    return Result({"labels": labels, "sources": metrics}, rows, hardware(device))
 
 
 class _Scorer:

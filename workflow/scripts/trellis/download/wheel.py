@@ -22,23 +22,23 @@ from trellis.spec import Spec
 
 LOG = logging.getLogger("trellis")
 PIP = (sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:")
-# Verbose, or pip hides why a page of the index could not be read.
-PLAIN = ("--verbose", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
+PLAIN = ("--no-input", "--disable-pip-version-check", "--progress-bar=off")
 ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt, twice as long before the third
 # What pip, or a library under it, writes when the network failed and not the request.
 NETWORK = re.compile(
-    r"connection (broken|reset|aborted|refused)|connectionerror|newconnectionerror|incompleteread|incomplete download|"
-    r"timed? ?out|name resolution|remote end closed|protocolerror|HTTP error 5\d\d|5\d\d server error|SSLError",
+    r"retrying \(retry|connection (broken|reset|aborted|refused)|connectionerror|protocolerror|incomplete-?(read|download)|"
+    r"timed? ?out|name resolution|remote end closed|HTTP error 5\d\d|5\d\d server error|SSLError",
     re.IGNORECASE,
 )
+WRONG = re.compile(r"Got\s+([0-9a-f]{64})")
 
 
 def run(spec: Spec, out: Path) -> Result:
     """Raises TrellisError, and keeps nothing, when the pinned wheel cannot be had."""
     package, pin = spec.config["package"], Package.model_validate(spec.config["pin"])
     _check_space(package, pin, out)
-    work = out / WORK / "fetch"
+    work = (out / WORK / "fetch").resolve()
     shutil.rmtree(work, ignore_errors=True)  # what a killed run left
     try:
         wheel = _fetch(package, pin, work)
@@ -58,7 +58,8 @@ def _check_space(package: str, pin: Package, out: Path) -> None:
 
 
 def _fetch(package: str, pin: Package, work: Path) -> Path:
-    """The verified wheel, somewhere under `work`."""
+    """The verified wheel, somewhere under `work`; asked for again where the network may have been at fault."""
+    refused: set[str] = set()
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE * attempt)
@@ -67,9 +68,12 @@ def _fetch(package: str, pin: Package, work: Path) -> Path:
         LOG.info("pip:\n%s", said)
         if succeeded:
             return _verified(package, pin, list((work / "wheel").iterdir()))
-        if not NETWORK.search(said):
+        # Older pips take a download that broke off for a whole file; only the same wrong bytes twice are no accident.
+        wrong = WRONG.search(said)
+        if wrong[1] in refused if wrong else not NETWORK.search(said):
             break
-        LOG.warning("%s %s: the network failed in attempt %d of %d", package, pin.version, attempt + 1, ATTEMPTS)
+        refused |= {wrong[1]} if wrong else set()
+        LOG.warning("%s %s: attempt %d of %d failed", package, pin.version, attempt + 1, ATTEMPTS)
     raise TrellisError(f"{package} {pin.version} could not be fetched: {_reason(pin, said)}; nothing was kept")
 
 
@@ -124,9 +128,9 @@ def _reason(pin: Package, said: str) -> str:
     """What happened, in pip's own words where it has any, and what to do."""
     if "No module named pip" in said:
         return f"{sys.executable} has no pip; run `{sys.executable} -m ensurepip`"
-    if got := re.search(r"Got\s+([0-9a-f]{64})", said):
-        return _other_bytes(pin, got[1])
-    errors = [line for line in said.splitlines() if re.match(r"\s*(ERROR|\S*(Error|Exception)):", line)]
+    if wrong := WRONG.search(said):
+        return _other_bytes(pin, wrong[1])
+    errors = [line for line in said.splitlines() if re.match(r"\s*(ERROR:|×|\S*(Error|Exception):)", line)]
     last = " ".join((errors or said.splitlines() or ["no output"])[-1].split())[:300]
     if NETWORK.search(said):
         return f"the network failed {ATTEMPTS} times (pip: {last}); check the connection and run again"

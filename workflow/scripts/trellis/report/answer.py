@@ -18,10 +18,12 @@ FLOOR = 0.01
 
 @dataclass(frozen=True)
 class Answer:
-    """`verdict` is supports, contradicts or cannot tell; `limits` is what the study does not identify."""
+    """`verdict` is supports, contradicts or cannot tell; `claim` and `evidence` are the two halves of one sentence;
+    `limits` is what the study does not identify."""
 
     verdict: str
-    sentence: str
+    claim: str
+    evidence: str
     limits: list[str]
     difference: float
     low: float
@@ -47,7 +49,8 @@ def answer(
         verdict = "cannot tell"
     return Answer(
         verdict=verdict,
-        sentence=_sentence(verdict, experiment, headline, rates, treatment, control, tuning),
+        claim=_claim(verdict, experiment, tuning),
+        evidence=_evidence(experiment, headline, rates, treatment, control, tuning),
         limits=_limits(experiment, rates, treatment, control, tuning, heuristic),
         difference=headline["difference"],
         low=low,
@@ -60,24 +63,25 @@ def is_miniature(experiment: dict[str, Any]) -> bool:
     return any(source.get("stands_for") for source in experiment["sources"].values())
 
 
-def _sentence(verdict, experiment, headline, rates, treatment: Arm, control: Arm, tuning: Tuning) -> str:
+def _claim(verdict: str, experiment: dict[str, Any], tuning: Tuning) -> str:
+    study = "This study in miniature" if is_miniature(experiment) else "This study"
+    if verdict == "cannot tell":
+        because = ", because its models were not fine-tuned identically" if tuning.problem else ""
+        return f"{study} cannot tell whether curated pretraining improves structured output beyond fine-tuning{because}"
+    return f"{study} {verdict} the hypothesis that curated pretraining improves structured output beyond fine-tuning"
+
+
+def _evidence(experiment, headline, rates, treatment: Arm, control: Arm, tuning: Tuning) -> str:
     chosen = experiment["evaluation"]["headline"]
     confidence = experiment["evaluation"]["statistics"]["confidence"]
-    opening = {
-        "supports": "supports the hypothesis that curated pretraining improves structured output beyond fine-tuning",
-        "contradicts": "contradicts the hypothesis that curated pretraining improves structured output beyond fine-tuning",
-        "cannot tell": "cannot tell whether curated pretraining improves structured output beyond fine-tuning",
-    }[verdict]
-    scale = "This study in miniature" if is_miniature(experiment) else "This study"
-    because = ", because its models were not fine-tuned identically" if tuning.problem else ""
-    same = "" if tuning.problem else "after identical fine-tuning, "
+    after = "after fine-tuning" if tuning.problem else "after identical fine-tuning"
     rate = listed([f"{percent(rates[arm.name])} for {_described(arm)}" for arm in (treatment, control)])
     return (
-        f"{scale} {opening}{because}: {same}the rate of {METRICS[chosen['metric']]} on {chosen['split']} schemas "
-        f"is {rate}, a difference of {points(headline['difference'])} percentage points "
-        f"({100 * confidence:g}% interval {points(headline['low'])} to {points(headline['high'])}; "
-        f"{plural(headline['n_items'], 'item')} over {plural(headline['n_clusters'], 'schema cluster')}; "
-        f"{plural(len(tuning.seeds), 'fine-tuning seed')}, one pretraining run per model)."
+        f"{after}, the rate of {METRICS[chosen['metric']]} on {chosen['split']} schemas is {rate}, a difference of "
+        f"{points(headline['difference'])} percentage points ({100 * confidence:g}% interval {points(headline['low'])} "
+        f"to {points(headline['high'])}; {plural(headline['n_items'], 'item')} over "
+        f"{plural(headline['n_clusters'], 'schema cluster')}; {plural(len(tuning.seeds), 'fine-tuning seed')}, "
+        f"one pretraining run per model)."
     )
 
 
@@ -95,7 +99,7 @@ def _limits(experiment, rates, treatment: Arm, control: Arm, tuning: Tuning, heu
         stand_ins = sum(bool(source.get("stands_for")) for source in sources)
         sizes = listed([f"{short(arm.parameters)} parameters ({arm.name})" for arm in (treatment, control)])
         limits.append(
-            f"It is the miniature: {stand_ins} of {len(sources)} sources are small stand-ins, and the two models have "
+            f"This is the miniature: {stand_ins} of {len(sources)} sources are small stand-ins, and the two models have "
             f"{sizes}; what holds here need not hold at the study's scale."
         )
     limits.append(

@@ -113,12 +113,25 @@ def arguments(training: SftTraining, steps: int, work: Path, use_cpu: bool) -> S
 
 
 class Trainer(SFTTrainer):
-    """SFTTrainer under the workflow's own autocast."""
+    """SFTTrainer under the workflow's own autocast, with logits only where there is a loss.
+
+    Most tokens are the prompt's; their logits would cost more than the rest of a small model.
+    """
 
     mixed_precision: tuple[torch.device, str]
 
     def compute_loss_context_manager(self):
         return autocast(*self.mixed_precision)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Cross-entropy summed over the micro-batch's assistant tokens, over their number in the whole batch."""
+        labels = inputs["labels"][:, 1:]
+        trained = labels != -100
+        hidden = model.base_model(inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
+        logits = model.get_output_embeddings()(hidden[trained]).float()
+        targets = labels[trained]
+        self._metrics["train"]["mean_token_accuracy"].append((logits.argmax(-1) == targets).float().mean().item())
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / num_items_in_batch
 
 
 class Recorder(DataCollatorForLanguageModeling):
@@ -141,7 +154,10 @@ class Recorder(DataCollatorForLanguageModeling):
             self.ids.append(example["id"])
             self.assistant_tokens += len(trained)
         self.tokens.append(sum(len(example["input_ids"]) for example in examples))
-        return super().torch_call(examples)
+        batch = super().torch_call(examples)
+        # Padding is on the right, where causal attention never looks: without a mask the fast kernels apply.
+        del batch["attention_mask"]
+        return batch
 
 
 class Log(TrainerCallback):

@@ -1,0 +1,160 @@
+"""Every mistake in a config is one sentence that names file, key and what is allowed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trellis.errors import TrellisError
+from trellis.experiment.reading import read_yaml
+from trellis.experiment.section import complete, semantic
+from trellis.experiment.whole import load_experiment
+from trellis.plan import load_plan
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    """A copy of the config folder, with the demo's experiment to be spoilt."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    return tmp_path
+
+
+def spoil(workflow, path, value):
+    file = workflow / "config/experiments/demo.yaml"
+    content = read_yaml(file)
+    at = content
+    for key in path[:-1]:
+        at = at[key]
+    if value is None:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (
+            ["pretraining", "max_rl"],
+            0.1,
+            "pretraining.max_rl: unknown key; did you mean max_lr[?] allowed here: .*batch_tokens",
+        ),
+        (["models", "trellis", "head"], 4, "models.trellis.llama.head: unknown key; did you mean heads"),
+        (
+            ["sources", "sqale", "parts", 0, "reeder"],
+            "x",
+            r"parts.0.wheel.reeder: unknown key; did you mean reader",
+        ),
+        (["pretraining", "max_lr"], "fast", "pretraining.max_lr: input should be a valid number, not 'fast'"),
+        (["pretraining", "context"], 0, "pretraining.context: input should be greater than 0, not 0"),
+        (["pretraining", "context"], None, "pretraining.context: this key is required and missing"),
+        (["tokenizer", "vocab_size"], 70_000, "tokenizer.train.vocab_size: .*less than or equal to 65536, not 70000"),
+        (
+            ["mixtures", "curated", "tokens"],
+            300_001,
+            "mixtures.curated.tokens: the sources sum to .* tokens, not to 300,001",
+        ),
+        (
+            ["models", "trellis", "mixture"],
+            "cured",
+            "models.trellis.mixture: there is no mixture 'cured'",
+        ),
+        (["mixtures", "curated", "sources", "nowhere"], {"tokens": 1}, "mixtures.curated"),
+        (
+            ["sft", "training", "max_length"],
+            4096,
+            "sft.training.max_length: 4096 tokens do not fit pretraining.context",
+        ),
+        (
+            ["evaluation", "headline", "control"],
+            "pythia",
+            "headline.control: there is no model 'pythia'",
+        ),
+        (
+            ["evaluation", "headline", "control"],
+            "trellis",
+            "headline.control: trellis cannot be compared with itself",
+        ),
+        (["evaluation", "headline", "metric"], "vibes", "evaluation.headline.metric: input should be 'parse'"),
+        (
+            ["sources", "sqale", "parts", 0, "package"],
+            "mendel",
+            "parts.0.package: package mendel is not in demo.json",
+        ),
+        (["lock"], "nowhere", "lock: config/locks/nowhere.json, which pins every file of the data, does not exist"),
+        (["device"], "tpu", "device: input should be 'cpu', 'cuda' or 'auto', not 'tpu'"),
+    ],
+)
+def test_each_mistake_is_one_sentence(workflow, path, value, sentence):
+    spoil(workflow, path, value)
+    with pytest.raises(TrellisError, match=sentence) as caught:
+        load_plan(workflow)
+    message = str(caught.value)
+    assert "config/experiments/demo.yaml: " in message
+    assert "\n" not in message
+
+
+def test_an_experiment_that_is_not_there(workflow):
+    with pytest.raises(TrellisError, match=r"there is no experiment 'dmeo'; did you mean demo\? \(allowed: demo, "):
+        load_plan(workflow, {"experiment": "dmeo"})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a: [1", "not YAML"),
+        ("- 1\n", "holds no keys"),
+        ("title: x\ntitle: y\n", "key 'title' is given twice"),
+        (b"\xff\xfe\x00", "not YAML"),
+    ],
+)
+def test_files_that_are_no_experiment(workflow, content, sentence):
+    file = workflow / "config/experiments/demo.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(TrellisError, match=sentence):
+        load_plan(workflow)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "config/experiments").glob("*.yaml")))
+def test_every_experiment_that_ships_is_valid(name):
+    load_experiment(ROOT / "config/experiments" / f"{name}.yaml")
+
+
+def test_the_studys_numbers():
+    study = load_experiment(ROOT / "config/experiments/trellis-506m.yaml")
+    shares = {name: share.tokens / 1e9 for name, share in study.mixtures["curated"].sources.items()}
+    assert shares == {
+        "fineweb_edu_curated": 4.3,
+        "starcoderdata": 3.9,
+        "finemath": 3.2,
+        "pes2o": 2.2,
+        "fineweb_edu_random": 2.0,
+        "structured_wikipedia": 1.5,
+        "sqale": 1.0,
+        "stackexchange": 1.0,
+        "wikipedia": 0.5,
+        "ultrachat": 0.4,
+    }
+    assert sum(share.tokens for share in study.mixtures["curated"].sources.values()) == 20_000_000_000
+    model, recipe = study.models["trellis-506m"], study.pretraining
+    shape = (model.hidden_size, model.intermediate_size, model.layers, model.heads, model.kv_heads)
+    assert shape == (1280, 2816, 24, 20, 10)
+    assert (model.parameters, study.tokenizer.vocab_size, model.tie_embeddings) == (506_328_320, 50_304, False)
+    assert (model.norm_eps, model.rope_theta) == (1e-5, 10_000)
+    assert recipe.batch_tokens == recipe.micro_batch * recipe.context * 16 == 131_072
+    assert (recipe.max_lr, recipe.min_lr, recipe.warmup_steps, recipe.schedule) == (3e-4, 3e-5, 2000, "cosine")
+    assert (recipe.betas, recipe.weight_decay, recipe.clip) == ((0.9, 0.95), 0.1, 1.0)
+    assert {model.repo for model in study.models.values() if model.kind == "pretrained"} == {
+        "EleutherAI/pythia-410m-deduped",
+        "EleutherAI/pythia-1b-deduped",
+    }
+
+
+def test_runtime_keys_stay_out_of_what_is_hashed():
+    recipe = load_experiment(ROOT / "config/experiments/demo.yaml").pretraining
+    runtime = complete(recipe).keys() - semantic(recipe).keys()
+    assert runtime == {"micro_batch", "gradient_checkpointing", "compile", "log_interval", "checkpoint_minutes"}
