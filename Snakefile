@@ -1,4 +1,4 @@
-# Trellis: from the sources to results/report.html. The dataflow is in workflow/scripts/trellis/plan.py.
+# Trellis: from the sources to results/report.html. The dataflow is in workflow/scripts/trellis/dataflow.py.
 from snakemake.utils import min_version
 
 min_version("9.0")

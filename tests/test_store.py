@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from trellis.errors import TrellisError
+from trellis.job import Job
 from trellis.manifest import Manifest, list_files
 from trellis.overview import explain
-from trellis.plan import Job, Plan
+from trellis.plan import Plan
 from trellis.published import fingerprint_of, is_current, take_down
 from trellis.store import adopt, problems, stored, unreached
 

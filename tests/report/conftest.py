@@ -1,12 +1,15 @@
 """A whole small results tree, written by hand in the shapes of the stages' contracts."""
 
+import functools
 import hashlib
 import json
 import math
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from trellis.command import execute
 from trellis.documents import write_table
 from trellis.experiment.section import complete
 from trellis.experiment.whole import load_experiment
@@ -34,11 +37,18 @@ class Study:
         self.experiment = complete(load_experiment(ROOT / "config" / "experiments" / "demo.yaml"))
         self.folders: list[Path] = []
         self.models = list(self.experiment["models"])
-        self.headline = {"difference": 0.083, "low": 0.021, "high": 0.146, "p": 0.0093, "n_items": 200, "n_clusters": 187}
-        self.rates = {"trellis": 0.52, "neox-1x": 0.437, "neox-2x": 0.49}
+        self.headline = {
+            "difference": 0.083,
+            "low": 0.021,
+            "high": 0.146,
+            "p": 0.0093,
+            "n_items": 200,
+            "n_clusters": 187,
+        }
+        self.rates = {model: 0.52 - 0.04 * index for index, model in enumerate(self.models)}
 
     def add(self, stage, command, name, files=None, metrics=None, config=None, **run) -> Manifest:
-        """Publishes one result; `files` are JSON values (.json), lists of objects (.jsonl) or (schema rows) callables."""
+        """Publishes one result; `files` are JSON values (.json), lists of objects (.jsonl) or writers that take the path."""
         folder = self.root / stage / f"{name}-{command}"
         for path, content in (files or {}).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -93,12 +103,23 @@ class Study:
     def add_curation(self) -> None:
         rubric = {"version": 1, "labelled": 800, "classes": {}}
         rubrics = {
-            "topics": {**rubric, "scale": "multi_label", "heuristic": "keywords", "origins": {"heuristic": 760, "real": 40}},
+            "topics": {
+                **rubric,
+                "scale": "multi_label",
+                "heuristic": "keywords",
+                "origins": {"heuristic": 760, "real": 40},
+            },
             "complexity": {**rubric, "scale": "ordinal", "heuristic": "cues", "origins": {"heuristic": 800}},
             "quality": {**rubric, "scale": "ordinal", "heuristic": None, "labelled": 75, "origins": {"real": 75}},
         }
         self.add("classify", "label", "labels", metrics={"documents": 800, "rubrics": rubrics})
-        labels = {"documents": 81, "micro_f1": 0.8123, "micro_f1_at_half": 0.79, "macro_f1": None, "labels_that_occur": 9}
+        labels = {
+            "documents": 81,
+            "micro_f1": 0.8123,
+            "micro_f1_at_half": 0.79,
+            "macro_f1": None,
+            "labels_that_occur": 9,
+        }
         level = {"documents": 80, "spearman": 0.71, "mae": 0.42, "mae_of_the_mean": 0.8}
         quality = {
             "topics": {**labels, "by_origin": {"heuristic": labels, "real": {**labels, "documents": 4}}},
@@ -136,10 +157,10 @@ class Study:
                     found = {name: 1.9 + 0.02 * index for name in self.experiment["sources"]}
                     validation = {"loss": loss + 0.1, "bits_per_byte": 1.95, "sources": found}
                     lines.append({"step": step, "tokens": step * 8192, "validation": validation})
-            metrics = {"parameters": [958_592, 1_054_720, 2_172_672][index], "steps": 36, "tokens": 294_912}
+            metrics = {"parameters": 958_592 + 100_000 * index, "steps": 36, "tokens": 294_912}
             metrics |= {"training_flops": 2.1e12, "final_loss": 4.7, "validation_loss": 4.81, "bits_per_byte": 1.953}
             self.add("pretrain", "train", model, {"metrics.jsonl": lines}, metrics, seconds=38.0 + index)
-        for index, model in enumerate(self.models):
+        for model in self.models:
             for seed in self.experiment["sft"]["training"]["seeds"]:
                 lines = [{"step": s, "tokens": s * 900, "loss": 3.5 * math.exp(-s / 60) + 0.4} for s in range(1, 301)]
                 metrics = {"parameters": 958_592, "examples": 9600, "tokens": 1_200_000, "assistant_tokens": 400_000}
@@ -179,8 +200,6 @@ class Study:
         )[number % 4 if number % 5 else 0]
 
     def add_evaluation(self) -> None:
-        import pyarrow as pa
-
         items = self.items()
         self.add("evaluate", "items", "items", {"items/schema.jsonl": items})
         schema = pa.schema(
@@ -193,14 +212,20 @@ class Study:
                 output = self.output(model, number % 200)
                 kind = 3 if not output.endswith("}") else 2 if "many" in output else 1 if "999999" in output else 0
                 generations.append(
-                    {"id": item["id"], "output": output, "n_in": 61, "n_out": 17, "stop": "length" if kind == 3 else "eos"}
+                    {
+                        "id": item["id"],
+                        "output": output,
+                        "n_in": 61,
+                        "n_out": 17,
+                        "stop": "length" if kind == 3 else "eos",
+                    }
                 )
                 row = {name: item[name] for name in ("id", "suite", "split", "cluster")}
                 row |= {"parse": float(kind < 3), "schema_valid": float(kind < 2), "key_f1": float(kind < 3)}
                 row |= {"exact": float(kind == 0) if item["gold"] else None, "leaf_f1": 0.5 if item["gold"] else None}
                 rows.append(row | {"truncated": float(kind == 3)})
             self.add("evaluate", "generate", f"generate-{model}-s0", {"generations.jsonl": generations})
-            write = lambda path, rows=rows: write_table(path, schema, rows)  # noqa: E731
+            write = functools.partial(write_table, schema=schema, rows=rows)
             self.add("evaluate", "score", f"score-{model}-s0", {"scores.parquet": write})
         self.add("evaluate", "compare", "compare", {"statistics.json": self.statistics()})
 
@@ -212,7 +237,9 @@ class Study:
                     mean = self.rates[model] + (0.2 if metric == "parse" else 0.0) - (0.1 if metric == "exact" else 0.0)
                     mean += 0.15 if split == "seen" else 0.0
                     row = {"model": model, "suite": "schema", "split": split, "metric": metric, "mean": mean}
-                    table.append(row | {"low": mean - 0.06, "high": mean + 0.055, "n": 98 if metric == "exact" else 200})
+                    table.append(
+                        row | {"low": mean - 0.06, "high": mean + 0.055, "n": 98 if metric == "exact" else 200}
+                    )
         return {"headline": self.headline, "table": table}
 
 
@@ -220,3 +247,15 @@ class Study:
 def study(tmp_path) -> Study:
     """An empty study; `build_all` fills it."""
     return Study(tmp_path / "results")
+
+
+@pytest.fixture
+def report(make_spec, tmp_path):
+    """report(study) -> (the manifest of its report, the page)."""
+
+    def build(study: Study, samples: int = 12, out: str = "report") -> tuple[Manifest, str]:
+        spec = make_spec("report", "build", "report", study.config(samples), {"results": study.folders})
+        made = execute(spec, tmp_path / out)
+        return made, made.path("report.html").read_text(encoding="utf-8")
+
+    return build

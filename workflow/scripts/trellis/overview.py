@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from trellis.budget import rows_per_source
 from trellis.experiment.models import Decoder
 from trellis.experiment.whole import Experiment
+from trellis.job import Job
 from trellis.models.size import parameters, training_flops
-from trellis.plan import Job, Plan
+from trellis.plan import Plan
 from trellis.store import differences, predecessors
 
 

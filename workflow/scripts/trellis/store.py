@@ -9,8 +9,9 @@ from typing import Any
 
 from trellis.address import fingerprint
 from trellis.errors import TrellisError
+from trellis.job import RESULTS, Job
 from trellis.manifest import BESIDE, NAME, Manifest, file_sha256
-from trellis.plan import RESULTS, Job, Plan
+from trellis.plan import Plan
 
 
 def stored(root: Path = RESULTS) -> Iterator[Manifest]:

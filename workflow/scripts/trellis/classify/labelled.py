@@ -22,6 +22,10 @@ class Target:
     known: np.ndarray
     origins: np.ndarray
 
+    def prevalence(self) -> np.ndarray:
+        """The share of known answers that are true, by label; one more of each kind keeps it inside 0..1."""
+        return ((self.values * self.known).sum(0) + 1) / (self.known.sum(0) + 2)
+
     def rows(self, places: np.ndarray) -> "Target":
         return Target(self.values[places], self.known[places], self.origins[places])
 

@@ -3,20 +3,35 @@
 import numpy as np
 from scipy.stats import spearmanr
 
+# With fewer positives than this a label's own threshold would be noise.
+ENOUGH = 5
+
 
 def calibrate(scores: np.ndarray, truth: np.ndarray, known: np.ndarray) -> list[float]:
-    """Per label the threshold of highest F1 on the validation split; the one nearest to 0.5 among equals, and 0.5 where
-    the split has no such label. All arrays [documents, labels]; `known` is false where a label is open."""
+    """Per label the threshold of highest F1 on the validation split; the threshold of highest micro-F1 over all labels
+    where the split has fewer than ENOUGH documents of the label. All arrays [documents, labels]; `known` is false where
+    a label is open."""
+    common = _best_threshold(scores[known], truth[known])
     thresholds = []
     for label in range(scores.shape[1]):
         rows = known[:, label]
-        values, positive = scores[rows, label], truth[rows, label]
-        levels = np.unique(np.append(values, 0.5))
-        # Between two scores lies one threshold: their middle.
-        candidates = [0.5, *((levels[1:] + levels[:-1]) / 2)] if positive.any() else [0.5]
-        best = max(candidates, key=lambda threshold: (_f1(values >= threshold, positive), -abs(threshold - 0.5)))
-        thresholds.append(round(float(best), 6))
+        enough = truth[rows, label].sum() >= ENOUGH
+        thresholds.append(_best_threshold(scores[rows, label], truth[rows, label]) if enough else common)
     return thresholds
+
+
+def _best_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
+    """The threshold of highest F1, halfway between two scores; 0.5 where nothing is true."""
+    if not truth.any():
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + truth.sum())
+    # A threshold cannot part equal scores: only the last of them may be the lowest chosen.
+    f1[:-1][ranked[1:] == ranked[:-1]] = 0
+    last = int(np.argmax(f1))
+    below = ranked[last + 1] if last + 1 < len(ranked) else 0.0
+    return round(float(ranked[last] + below) / 2, 6)
 
 
 def multi_label(scores: np.ndarray, truth: np.ndarray, known: np.ndarray, thresholds: list[float]) -> dict:

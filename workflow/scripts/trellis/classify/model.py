@@ -1,9 +1,10 @@
-"""The classifier: one pretrained encoder, mean pooling, and a linear head per rubric."""
+"""The classifier: one pretrained encoder, mean pooling to unit length, and a linear head per rubric."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -45,6 +46,14 @@ class Classifier(nn.Module):
         self.linear = nn.ModuleDict({name: nn.Linear(hidden, head.width) for name, head in heads.items()})
         self.eval()
 
+    def start_from(self, prevalence: dict[str, np.ndarray]) -> None:
+        """Heads that at first answer every document with the training labels' shares, or mean level."""
+        for name, linear in self.linear.items():
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+            if self.heads[name].scale == "multi_label":
+                linear.bias.data.copy_(torch.from_numpy(prevalence[name]).logit())
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -59,6 +68,8 @@ class Classifier(nn.Module):
             states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask.unsqueeze(-1).float()
         pooled = (states.float() * weight).sum(1) / weight.sum(1)
+        # Unit variance per component, whatever the encoder's scale: one learning rate serves every encoder.
+        pooled = nn.functional.normalize(pooled) * pooled.shape[1] ** 0.5
         return {name: linear(pooled) for name, linear in self.linear.items()}
 
     def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ def run(spec: Spec, out: Path) -> Result:
     data = read_labelled(labels.path("labels.parquet"), rubrics, Window(tokenizer_json, spec.config["window"]))
 
     model = Classifier(load_encoder(folder), data.heads(rubrics)).to(device)
+    model.start_from({name: target.prevalence() for name, target in data.targets("train").items()})
     training = ClassifierTraining.model_validate(spec.config["training"])
     _fit(model, data.ids("train"), data.targets("train"), training, spec.config["seed"])
 
@@ -52,6 +53,7 @@ def run(spec: Spec, out: Path) -> Result:
 def _make_deterministic(seed: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.manual_seed(seed)
 
 
@@ -96,14 +98,14 @@ def _freeze(encoder: nn.Module, trained_layers: int | None) -> None:
 
 
 def _loss(head: Head, raw: Tensor, target: Target) -> Tensor:
-    """The mean over what is known of the batch: cross-entropy of each label, or the squared error in deviations."""
+    """The mean over labelled documents of the cross-entropy, summed over known labels, or of the squared error."""
     known = torch.from_numpy(target.known).to(raw.device)
     values = torch.from_numpy(target.values).to(raw.device)
     if head.scale == "multi_label":
         losses = nn.functional.binary_cross_entropy_with_logits(raw, values, reduction="none")
     else:
         losses = (raw - (values - head.mean) / head.deviation) ** 2
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    return (losses * known).sum() / known.any(1).sum().clamp(min=1)
 
 
 def _calibrate(model: Classifier, data) -> None:

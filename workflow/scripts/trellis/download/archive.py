@@ -10,8 +10,10 @@
 Readers add reasons of their own through `Archive.reject`.
 """
 
+import errno
 import gzip
 import re
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -28,7 +30,12 @@ from trellis.errors import TrellisError
 MAX_WHOLE = 64 * 2**20  # bytes of a member that is held in memory at once, uncompressed
 MAX_STREAMED = 2**30  # bytes of a member that is read line by line, uncompressed
 MAX_LINE = 4 * 2**20  # bytes of one line
-DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError)
+# What Python's zipfile and gzip raise on damaged bytes, found by damaging some.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
+
+
+class _Damaged(Exception):
+    """A member's bytes do not unpack."""
 
 
 class Row(BaseModel):
@@ -59,7 +66,7 @@ class Archive:
         self.rejected: Counter[str] = Counter()
         try:
             self._zip = zipfile.ZipFile(wheel)
-        except zipfile.BadZipFile as error:
+        except DAMAGE as error:
             raise TrellisError(
                 f"{wheel.name} is not a readable zip file ({error}); delete its folder and run again"
             ) from None
@@ -88,7 +95,7 @@ class Archive:
         try:
             with self._open(member) as stream:
                 content = stream.read(MAX_WHOLE + 1)
-        except DAMAGE:
+        except _Damaged:
             return self.reject("corrupt")
         if len(content) > MAX_WHOLE:
             return self.reject("too_large")
@@ -130,17 +137,22 @@ class Archive:
                         yield number, line
                     if total > MAX_STREAMED:
                         return
-        except DAMAGE:
+        except _Damaged:
             self.reject("corrupt")
 
     @contextmanager
     def _open(self, member: str) -> Iterator[IO[bytes]]:
-        with self._zip.open(member) as packed:
-            if member.endswith(".gz"):
-                with gzip.open(packed) as stream:
-                    yield stream
-            else:
-                yield packed
+        try:
+            with self._zip.open(member) as packed:
+                if member.endswith(".gz"):
+                    with gzip.open(packed) as stream:
+                        yield stream
+                else:
+                    yield packed
+        except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk, not the bytes
+            raise _Damaged from error
 
     def _decode(self, content: bytes) -> str | None:
         try:

@@ -130,7 +130,7 @@ def _reason(pin: Package, said: str) -> str:
         return f"{sys.executable} has no pip; run `{sys.executable} -m ensurepip`"
     if wrong := WRONG.search(said):
         return _other_bytes(pin, wrong[1])
-    errors = [line for line in said.splitlines() if re.match(r"\s*(ERROR:|×|\S*(Error|Exception):)", line)]
+    errors = [line for line in said.splitlines() if re.match(r"\s*(ERROR:|\u00d7|\S*(Error|Exception):)", line)]
     last = " ".join((errors or said.splitlines() or ["no output"])[-1].split())[:300]
     if NETWORK.search(said):
         return f"the network failed {ATTEMPTS} times (pip: {last}); check the connection and run again"

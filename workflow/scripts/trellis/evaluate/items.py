@@ -69,4 +69,6 @@ def check_gold(items: list[dict[str, Any]]) -> None:
         if item["gold"] is not None:
             validator = jsonschema_rs.validator_for(item["schema"], validate_formats=True)
             if (error := next(validator.iter_errors(item["gold"]), None)) is not None:
-                raise TrellisError(f"evaluate_items: the gold of item {item['id']} does not fit its schema: {error.message}")
+                raise TrellisError(
+                    f"evaluate_items: the gold of item {item['id']} does not fit its schema: {error.message}"
+                )

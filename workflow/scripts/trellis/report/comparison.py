@@ -5,7 +5,7 @@ from typing import Any
 from trellis.errors import TrellisError
 from trellis.report.charts import Estimate, around_zero, forest
 from trellis.report.study import Arm
-from trellis.report.wording import percent, points
+from trellis.report.wording import MINUS, percent, points
 
 SPLITS = ("seen", "unseen")
 METRICS = {
@@ -26,7 +26,7 @@ def headline_section(experiment: dict[str, Any], statistics: dict[str, Any], arm
         if row:
             rates.append(Estimate(arm.name, arm.index, row["mean"], row["low"], row["high"], _interval(row)))
     difference = Estimate(
-        label=f"{chosen['treatment']} − {chosen['control']}",
+        label=f"{chosen['treatment']} {MINUS} {chosen['control']}",
         index=next(arm.index for arm in arms if arm.name == chosen["treatment"]),
         value=headline["difference"],
         low=headline["low"],
@@ -62,9 +62,7 @@ def table_section(experiment: dict[str, Any], statistics: dict[str, Any], arms: 
     for suite in experiment["evaluation"]["suites"]:
         groups = []
         for metric, (label, meaning) in METRICS.items():
-            rows = [
-                (arm, [find_row(statistics, arm.name, suite, split, metric) for split in SPLITS]) for arm in arms
-            ]
+            rows = [(arm, [find_row(statistics, arm.name, suite, split, metric) for split in SPLITS]) for arm in arms]
             if any(cell for _, cells in rows for cell in cells):
                 groups.append({"label": label, "meaning": meaning, "rows": rows})
         suites.append({"name": suite, "groups": groups})

@@ -20,7 +20,7 @@ def provenance_section(results: Results, experiment: dict[str, Any]) -> dict[str
         "hardware": _counted(made.run["hardware"] for made in results.manifests),
         "adopted": [(made, entry) for made in results.manifests for entry in made.adopted],
         "packages": [made.components["config"] for made in results.of("download", "wheel")],
-        "sources": experiment["sources"],
+        "sources": [(name, source, _origins(source)) for name, source in experiment["sources"].items()],
         "results": results.manifests,
         "config": yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True, width=100),
     }
@@ -37,6 +37,11 @@ def commit_statement(results: Results) -> str:
             f"history alone does not prove that it came first."
         )
     return f"The results were made from commit {', '.join(commits)}, whose tree holds that config."
+
+
+def _origins(source: dict[str, Any]) -> list[str]:
+    """The packages or repositories of a source's parts."""
+    return list(dict.fromkeys(part["package"] if part["kind"] == "wheel" else part["repo"] for part in source["parts"]))
 
 
 def _counted(values) -> list[tuple[str, int]]:

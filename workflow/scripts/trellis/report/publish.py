@@ -1,6 +1,6 @@
 """Puts a report in its well-known place, after checking that it is the one its manifest speaks of.
 
-    python -m trellis.report.publish --manifest results/report/report-<fingerprint>/manifest.json --to results/report.html
+python -m trellis.report.publish --manifest results/report/report-<fingerprint>/manifest.json --to results/report.html
 """
 
 import argparse

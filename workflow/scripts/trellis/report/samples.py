@@ -22,31 +22,32 @@ SPLITS = ("unseen", "seen")
 
 @dataclass
 class Sample:
-    """One output: its score row, and once they are read, the item and the generation."""
+    """One output: its row of scores and, once it is read, the generation."""
 
     arm: Arm
     result: str
     score: dict[str, Any]
-    item: dict[str, Any] = field(default_factory=dict)
     generation: dict[str, Any] = field(default_factory=dict)
 
 
 def samples_section(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted: int) -> dict[str, Any]:
     """At most `wanted` outputs of the first fine-tuning seed, in turn from each model, split and validity."""
     chosen = choose(results, experiment, arms, wanted)
-    items = {sample.score["id"]: {} for sample in chosen}
+    wanted_ids, items = {sample.score["id"] for sample in chosen}, {}
     for made in results.of("evaluate", "items"):
         for path in made.paths("items/"):
-            items.update((item["id"], item) for item in read_records(path) if item["id"] in items)
+            items.update((item["id"], item) for item in read_records(path) if item["id"] in wanted_ids)
     for name in dict.fromkeys(sample.result for sample in chosen):
         made = results.need("evaluate", "generate", f"generate-{name}")
         mine = {sample.score["id"]: sample for sample in chosen if sample.result == name}
         for generation in read_records(made.path("generations.jsonl")):
             if generation["id"] in mine:
                 mine[generation["id"]].generation = generation
+    cards: dict[str, dict[str, Any]] = {}
     for sample in chosen:
-        sample.item = items[sample.score["id"]]
-    return {"cards": [_card(sample) for sample in chosen if sample.item and sample.generation]}
+        item = items[sample.score["id"]]
+        cards.setdefault(item["id"], _card(item))["answers"].append(_answer(sample, item))
+    return {"cards": list(cards.values()), "shown": len(chosen)}
 
 
 def choose(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted: int) -> list[Sample]:
@@ -62,13 +63,9 @@ def choose(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted
         seen_models.add(model)
         for key, rows in _first_by_hash(read_rows([made.path("scores.parquet")]), wanted).items():
             strata[(*key, by_name[model].index)] = [Sample(by_name[model], name, row) for row in rows]
-    ordered = [strata[key] for key in sorted(strata, key=lambda key: (not key[1], SPLITS.index(key[0]), key[2]))]
+    ordered = [strata[key] for key in sorted(strata, key=lambda key: (SPLITS.index(key[0]), not key[1], key[2]))]
     in_turn = [sample for layer in zip_longest(*ordered) for sample in layer if sample is not None]
-    places = {id(sample): place for place, sample in enumerate(in_turn)}
-    return sorted(
-        in_turn[:wanted],
-        key=lambda sample: (SPLITS.index(sample.score["split"]), not _valid(sample.score), places[id(sample)]),
-    )
+    return sorted(in_turn[:wanted], key=lambda sample: SPLITS.index(sample.score["split"]))
 
 
 def _first_by_hash(rows: Iterator[dict[str, Any]], wanted: int) -> dict[tuple[str, bool], list[dict[str, Any]]]:
@@ -87,20 +84,25 @@ def _valid(score: dict[str, Any]) -> bool:
     return bool(score["schema_valid"])
 
 
-def _card(sample: Sample) -> dict[str, Any]:
-    item, output = sample.item, sample.generation["output"]
-    gold = item.get("gold")
+def _card(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as it is shown, still without answers."""
+    gold = item["gold"]
+    return {
+        **{key: item[key] for key in ("id", "suite", "split")},
+        "messages": [(turn["role"], shortened(turn["content"], LONGEST)) for turn in item["messages"]],
+        "gold": None if gold is None else shortened(json.dumps(gold, ensure_ascii=False), LONGEST),
+        "answers": [],
+    }
+
+
+def _answer(sample: Sample, item: dict[str, Any]) -> dict[str, Any]:
+    output = sample.generation["output"]
     return {
         "arm": sample.arm,
-        "id": item["id"],
-        "split": item["split"],
-        "suite": item["suite"],
         "valid": _valid(sample.score),
-        "right": bool(sample.score.get("exact")),
+        "exact": bool(sample.score["exact"]),
         "finding": finding(sample.score, item, output),
-        "messages": [(turn["role"], shortened(turn["content"], LONGEST)) for turn in item["messages"]],
         "output": shortened(output, LONGEST),
-        "gold": None if gold is None else shortened(json.dumps(gold, ensure_ascii=False), LONGEST),
         "length": plural(sample.generation["n_out"], "token"),
     }
 
@@ -108,13 +110,13 @@ def _card(sample: Sample) -> dict[str, Any]:
 def finding(score: dict[str, Any], item: dict[str, Any], output: str) -> str:
     """What was wrong with an output, in a sentence; the verdict is the scorer's, only the words are found here."""
     if not score["parse"]:
-        cut = " It was still writing when it reached the limit of new tokens." if score.get("truncated") else ""
+        cut = " It was still writing when it reached the limit of new tokens." if score["truncated"] else ""
         return f"Not JSON: {_parse_error(output)}.{cut}"
     if not score["schema_valid"]:
         return f"JSON, but not valid: {_schema_error(item['schema'], output)}."
-    if item.get("gold") is None:
+    if item["gold"] is None:
         return "Valid; the item has no single expected object."
-    return "Valid, and equal to the expected object." if score.get("exact") else "Valid, but with other values."
+    return "Valid, and equal to the expected object." if score["exact"] else "Valid, but with other values."
 
 
 def _parse_error(output: str) -> str:
@@ -131,7 +133,9 @@ def _schema_error(schema: dict[str, Any], output: str) -> str:
     """The first violation in the words of the scorer's validator; references to elsewhere are never fetched."""
     try:
         validator = jsonschema_rs.validator_for(schema, validate_formats=True, retriever=_refuse)
-        errors = sorted((_place(error.instance_path), error.message) for error in validator.iter_errors(json.loads(output)))
+        errors = sorted(
+            (_place(error.instance_path), error.message) for error in validator.iter_errors(json.loads(output))
+        )
     except (ValueError, RecursionError, jsonschema_rs.ReferencingError):
         errors = []
     if not errors:

@@ -4,7 +4,7 @@ import unicodedata
 
 from markupsafe import Markup
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
 # Control and format characters (bidi overrides, zero-width, tags), lone surrogates, non-characters, line separators.
 HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 
@@ -22,12 +22,12 @@ def visible(value: object) -> object:
 
 def count(value: float | None) -> str:
     """1,234,567; a dash for what is not known."""
-    return "–" if value is None else f"{value:,.0f}"
+    return UNKNOWN if value is None else f"{value:,.0f}"
 
 
 def percent(share: float | None) -> str:
     """A share of 1 with one decimal: 12.3%."""
-    return "–" if share is None else f"{100 * share:.1f}%"
+    return UNKNOWN if share is None else f"{100 * share:.1f}%"
 
 
 def points(share: float) -> str:
@@ -38,7 +38,7 @@ def points(share: float) -> str:
 
 def decimal(value: float | None, digits: int = 3) -> str:
     """A plain number with a fixed number of decimals."""
-    return "–" if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
+    return UNKNOWN if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
 
 
 def short(value: float) -> str:
@@ -51,7 +51,7 @@ def short(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """3.2 s, 4 min 05 s, 2 h 03 min, 6 d 01 h."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     for large, unit, small, rest in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
         if round(seconds) >= large:

@@ -47,9 +47,7 @@ def run(spec: Spec, out: Path) -> Result:
     return Result(metrics, {"train.jsonl": len(kept)})
 
 
-def make_examples(
-    schemas: list[dict[str, Any]], count: int, text_share: float, seed: int
-) -> Iterator[dict[str, Any]]:
+def make_examples(schemas: list[dict[str, Any]], count: int, text_share: float, seed: int) -> Iterator[dict[str, Any]]:
     """`count` conversations that take the schemas in turn; the first ones are the same for every count."""
     for index in range(count):
         schema = schemas[index % len(schemas)]

@@ -22,6 +22,10 @@ from trellis.records import read_records, write_records
 from trellis.sft.order import order_sha256, training_order
 from trellis.spec import Spec
 
+IGNORED = -100
+# Lengths are rounded up to these, so that few shapes occur: oneDNN keeps compiled kernels and memory for each of them.
+LENGTH, PLACES = 32, 256
+
 
 def run(spec: Spec, out: Path) -> Result:
     """Writes `model/` and `metrics.jsonl`. Raises TrellisError when the loss is not finite, or fell on other tokens than
@@ -33,7 +37,13 @@ def run(spec: Spec, out: Path) -> Result:
 
     base = spec.input("base").path("model/config.json").parent
     tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        base,
+        dtype=torch.float32,
+        use_safetensors=True,
+        # On processors the fused kernel's backward pass is slower than plain matrices at these lengths.
+        attn_implementation="eager" if device.type == "cpu" else "sdpa",
+    )
     data = spec.input("data").path("train.jsonl")
     examples = list(read_records(data))
     order = training_order(examples, training.epochs, training.batch, training.seeds[0])
@@ -94,6 +104,8 @@ def arguments(training: SftTraining, steps: int, work: Path, use_cpu: bool) -> S
         lr_scheduler_type=training.schedule,
         lr_scheduler_kwargs=schedule,
         warmup_steps=warmup,
+        adam_beta1=training.betas[0],
+        adam_beta2=training.betas[1],
         weight_decay=training.weight_decay,
         max_grad_norm=training.clip,
         # Precision is the stage's own autocast, as in pretraining.
@@ -125,12 +137,14 @@ class Trainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Cross-entropy summed over the micro-batch's assistant tokens, over their number in the whole batch."""
-        labels = inputs["labels"][:, 1:]
-        trained = labels != -100
-        hidden = model.base_model(inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
-        logits = model.get_output_embeddings()(hidden[trained]).float()
-        targets = labels[trained]
-        self._metrics["train"]["mean_token_accuracy"].append((logits.argmax(-1) == targets).float().mean().item())
+        targets = torch.nn.functional.pad(inputs["labels"][:, 1:], (0, 1), value=IGNORED).flatten()
+        trained = (targets != IGNORED).nonzero().flatten()
+        places = torch.nn.functional.pad(trained, (0, -len(trained) % PLACES))
+        targets = torch.nn.functional.pad(targets[trained], (0, -len(trained) % PLACES), value=IGNORED)
+        hidden = model.base_model(inputs["input_ids"], use_cache=False).last_hidden_state.flatten(0, 1)
+        logits = model.get_output_embeddings()(hidden[places]).float()
+        hits = (logits.argmax(-1) == targets).sum() / len(trained)
+        self._metrics["train"]["mean_token_accuracy"].append(hits.item())
         return torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / num_items_in_batch
 
 
@@ -138,7 +152,7 @@ class Recorder(DataCollatorForLanguageModeling):
     """TRL's collator, which notes what goes into every micro-batch and checks where the loss falls."""
 
     def __init__(self, tokenizer) -> None:
-        super().__init__(pad_token_id=tokenizer.pad_token_id)
+        super().__init__(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=LENGTH)
         self.tokenizer = tokenizer
         self.ids: list[str] = []
         self.tokens: list[int] = []
@@ -146,11 +160,13 @@ class Recorder(DataCollatorForLanguageModeling):
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         for example in examples:
-            trained = [token for token in example["labels"] if token != -100]
+            trained = [token for token in example["labels"] if token != IGNORED]
             turns = [m["content"] + END_OF_TURN for m in example["messages"] if m["role"] == "assistant"]
             # A prefix, because an example may have been cut at max_length.
             if not "".join(turns).startswith(self.tokenizer.decode(trained)):
-                raise TrellisError(f"sft: in example {example['id']} the loss falls on more than the assistant's tokens")
+                raise TrellisError(
+                    f"sft: in example {example['id']} the loss falls on more than the assistant's tokens"
+                )
             self.ids.append(example["id"])
             self.assistant_tokens += len(trained)
         self.tokens.append(sum(len(example["input_ids"]) for example in examples))

@@ -113,7 +113,7 @@ def _over_all(column: str, phrase: str, count: int) -> Iterator[Question]:
 
 
 def _thresholds(column: str, phrase: str, values: list) -> Iterator[Question]:
-    for block, quarter in (("s", 1), ("p", 2), ("d", 3)):
+    for block, quarter in (("s", 1), ("p", 2), ("d", 3)) if values else ():
         value = f"{values[len(values) * quarter // 4]:.4g}"
         yield Question(
             "threshold",

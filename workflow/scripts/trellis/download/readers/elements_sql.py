@@ -60,8 +60,12 @@ def _schema(question: Question, tables: dict[str, dict[str, str]]) -> str:
     blocks = []
     for table, columns in tables.items():
         if table in words:
-            others = sorted(columns.keys() - words, key=lambda column: xxhash.xxh3_64_intdigest(f"{question.text}{column}".encode()))
+            others = sorted(columns.keys() - words, key=lambda column: _draw(question, column))
             shown = [column for column in columns if column in words or column in others[:DISTRACTORS]]
             lines = ",\n".join(f"  {column} {columns[column]}" for column in shown)
             blocks.append(f"CREATE TABLE {table} (\n{lines}\n);")
     return "\n".join(blocks)
+
+
+def _draw(question: Question, column: str) -> int:
+    return xxhash.xxh3_64_intdigest(f"{question.text}{column}".encode())

@@ -1,0 +1,96 @@
+"""The sentence says what the interval says, and what stands between it and curation."""
+
+import pytest
+
+from trellis.report.answer import answer
+from trellis.report.study import Arm, Tuning
+
+
+@pytest.fixture
+def ask(study):
+    """ask(low, high, ...) -> the answer for the headline of the study, with two arms that differ in their data only."""
+
+    def build(low, high, rates=(0.5, 0.4), control=None, seeds=(0,), problem=None, heuristic=()):
+        chosen = study.experiment["evaluation"]["headline"]
+        arms = [
+            Arm(chosen["treatment"], 0, "LLaMA", "curated", 1_000, 300_000),
+            Arm(**{**vars(Arm(chosen["control"], 1, "LLaMA", "uncurated", 1_000, 300_000)), **(control or {})}),
+        ]
+        headline = {"difference": (low + high) / 2, "low": low, "high": high, "n_items": 200, "n_clusters": 187}
+        tuning = Tuning(2, list(seeds), 9600, "a" * 64, problem)
+        by_name = dict(zip((chosen["treatment"], chosen["control"]), rates, strict=True))
+        return answer(study.experiment, headline, by_name, arms, tuning, list(heuristic))
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.001, 0.2, "supports"),
+        (-0.2, -0.001, "contradicts"),
+        (-0.001, 0.2, "cannot tell"),
+        (-0.2, 0.001, "cannot tell"),
+        (0.0, 0.0, "cannot tell"),
+        (0.0, 0.1, "cannot tell"),
+    ],
+)
+def test_verdict_is_the_intervals(ask, low, high, verdict):
+    found = ask(low, high)
+    assert found.verdict == verdict
+    assert f"This study in miniature {verdict} " in found.claim
+
+
+def test_sentence_names_all_that_was_compared(ask, study):
+    chosen = study.experiment["evaluation"]["headline"]
+    assert ask(0.021, 0.146).evidence == (
+        f"after identical fine-tuning, the rate of schema-valid JSON on unseen schemas is 50.0% for "
+        f"{chosen['treatment']} (curated mixture) and 40.0% for {chosen['control']} (uncurated mixture), a difference of "
+        f"+8.3 percentage points (95% interval +2.1 to +14.6; 200 items over 187 schema clusters; 1 fine-tuning seed, "
+        f"one pretraining run per model)."
+    )
+    assert "difference of −8.3 percentage points (95% interval −14.6 to −2.1;" in ask(-0.146, -0.021).evidence
+
+
+def test_differing_fine_tuning_overrules_a_clear_interval(ask):
+    found = ask(0.1, 0.2, problem="the examples differ")
+    assert found.verdict == "cannot tell" and "not fine-tuned identically" in found.claim
+    assert "identical" not in found.evidence and "the examples differ" in found.limits[0]
+
+
+def test_full_study_is_not_called_a_miniature(ask, study):
+    for source in study.experiment["sources"].values():
+        source["stands_for"] = ""
+    found = ask(0.1, 0.2)
+    assert found.claim.startswith("This study supports") and not any("miniature" in limit for limit in found.limits)
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        ({"architecture": "GPT-NeoX"}, "differ in their architecture (LLaMA and GPT-NeoX)"),
+        ({"parameters": 2_000}, "differ in their number of parameters (1,000 and 2,000)"),
+        ({"tokens": None}, "differ in their number of pretraining tokens (300,000 and –)"),
+        ({"mixture": None}, "pretrained elsewhere"),
+        ({"mixture": "curated"}, "the same mixture: the difference is not one of curation"),
+    ],
+)
+def test_each_confounder_is_named_where_it_is_there_and_only_there(ask, difference, expected):
+    assert expected in " ".join(ask(0.1, 0.2, control=difference).limits)
+    assert expected not in " ".join(ask(0.1, 0.2).limits)
+
+
+def test_heuristic_labels_floor_and_ceiling_are_named(ask):
+    assert "heuristic rubric, not from people (complexity and topics)" in " ".join(
+        ask(0.1, 0.2, heuristic=["complexity", "topics"]).limits
+    )
+    assert "at the floor" in ask(-0.01, 0.01, rates=(0.0, 0.005)).limits[-1]
+    assert "at the ceiling" in ask(-0.01, 0.01, rates=(1.0, 0.995)).limits[-1]
+    assert not any(word in " ".join(ask(0.1, 0.2).limits) for word in ("heuristic", "floor", "ceiling"))
+
+
+def test_seeds_are_counted(ask):
+    one, three = ask(0.1, 0.2), ask(0.1, 0.2, seeds=(0, 1, 2))
+    assert "3 fine-tuning seeds" in three.evidence
+    assert any("neither the fine-tuning seed nor the luck" in limit for limit in one.limits)
+    assert any("and of fine-tuning seeds, but not the luck" in limit for limit in three.limits)
