@@ -17,7 +17,7 @@ from trellis.manifest import Manifest, list_files
 from trellis.records import write_records
 
 ROOT = Path(__file__).parents[2]
-METRICS = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1")
+METRICS = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1", "truncated")
 RUN = {
     "seconds": 12.5,
     "peak_mib": 640.2,
@@ -38,12 +38,10 @@ class Study:
         self.folders: list[Path] = []
         self.models = list(self.experiment["models"])
         self.headline = {
-            "difference": 0.083,
-            "low": 0.021,
-            "high": 0.146,
-            "p": 0.0093,
-            "n_items": 200,
-            "n_clusters": 187,
+            **self.experiment["evaluation"]["headline"],
+            **{"difference": 0.083, "low": 0.021, "high": 0.146, "p": 0.0093, "n_items": 200, "n_clusters": 187},
+            **{"treatment_mean": 0.52, "control_mean": 0.437, "seeds": {"treatment": 1, "control": 1}},
+            **{"confidence": 0.95, "resamples": 10_000},
         }
         self.rates = {model: 0.52 - 0.04 * index for index, model in enumerate(self.models)}
 
@@ -127,17 +125,25 @@ class Study:
             "quality": {**level, "documents": 8, "by_origin": {"real": level}},
         }
         self.add("classify", "train", "classifier", metrics={"rubrics": quality}, seconds=48.0, peak_mib=1504.0)
+        pairs = [{"removed": "ultrachat", "kept": "wikipedia", "documents": 31}]
+        self.add("filter", "duplicates", "duplicates", metrics={"pairs": pairs, "sources": {}, "clusters": {}})
         for name, mixture in self.experiment["mixtures"].items():
             sources = {}
-            for source in self.experiment["sources"]:
-                asked = mixture["sources"].get(source, {}).get("tokens", 0)
+            for source in sorted(self.experiment["sources"]):
+                share = mixture["sources"].get(source)
                 documents = {"raw": 500, "duplicates": 31, "contaminated": 4, "held_out": 10, "below_floors": 60}
-                documents |= {"selected": 200 if asked else 0}
+                documents |= {"available": 395, "selected": 200 if share else 0}
                 sources[source] = {
-                    "asked_tokens": asked,
-                    "available_tokens": 150_000 if asked else 0,
-                    "granted_tokens": asked // 256 * 256,
+                    "select": share["select"] if share else None,
+                    "asked_tokens": share["tokens"] if share else 0,
+                    "available_tokens": 395 * 400,
+                    "selected_tokens": 200 * 400,
+                    "granted_tokens": share["tokens"] // 256 * 256 if share else 0,
+                    "selection_ratio": 0.5,
                     "documents": documents,
+                    "tokens": {key: 400 * number for key, number in documents.items()},
+                    "complexity": {"pool": 2.1, "selected": 2.9},
+                    "relevance": {"pool": 0.11, "selected": None},
                 }
             self.add("filter", "select", f"select-{name}", files={"plan.json": {"sources": sources}})
             packed = [
@@ -204,7 +210,7 @@ class Study:
         self.add("evaluate", "items", "items", {"items/schema.jsonl": items})
         schema = pa.schema(
             [(name, pa.string()) for name in ("id", "suite", "split", "cluster")]
-            + [(name, pa.float64()) for name in (*METRICS, "truncated")]
+            + [(name, pa.float64()) for name in METRICS]
         )
         for model in self.models:
             generations, rows = [], []
@@ -236,11 +242,18 @@ class Study:
                 for split in ("seen", "unseen"):
                     mean = self.rates[model] + (0.2 if metric == "parse" else 0.0) - (0.1 if metric == "exact" else 0.0)
                     mean += 0.15 if split == "seen" else 0.0
-                    row = {"model": model, "suite": "schema", "split": split, "metric": metric, "mean": mean}
-                    table.append(
-                        row | {"low": mean - 0.06, "high": mean + 0.055, "n": 98 if metric == "exact" else 200}
-                    )
-        return {"headline": self.headline, "table": table}
+                    row = {
+                        "model": model,
+                        "suite": "schema",
+                        "split": split,
+                        "metric": metric,
+                        "mean": mean,
+                        "seeds": 1,
+                    }
+                    row |= {"low": mean - 0.06, "high": mean + 0.055, "n_items": 98 if metric == "exact" else 200}
+                    table.append(row | {"n_clusters": 187})
+        method = {"name": "cluster bootstrap over schemas, percentile interval", "resamples": 10_000}
+        return {"headline": self.headline, "method": method, "table": table}
 
 
 @pytest.fixture

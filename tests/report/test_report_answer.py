@@ -16,10 +16,10 @@ def ask(study):
             Arm(chosen["treatment"], 0, "LLaMA", "curated", 1_000, 300_000),
             Arm(**{**vars(Arm(chosen["control"], 1, "LLaMA", "uncurated", 1_000, 300_000)), **(control or {})}),
         ]
-        headline = {"difference": (low + high) / 2, "low": low, "high": high, "n_items": 200, "n_clusters": 187}
+        headline = {**study.headline, "difference": (low + high) / 2, "low": low, "high": high}
+        headline |= {"treatment_mean": rates[0], "control_mean": rates[1]}
         tuning = Tuning(2, list(seeds), 9600, "a" * 64, problem)
-        by_name = dict(zip((chosen["treatment"], chosen["control"]), rates, strict=True))
-        return answer(study.experiment, headline, by_name, arms, tuning, list(heuristic))
+        return answer(study.experiment, headline, arms, tuning, list(heuristic))
 
     return build
 
@@ -58,6 +58,19 @@ def test_differing_fine_tuning_overrules_a_clear_interval(ask):
     assert "identical" not in found.evidence and "the examples differ" in found.limits[0]
 
 
+def test_arms_on_the_same_mixture_say_nothing_of_curation(ask):
+    found = ask(0.1, 0.2, control={"mixture": "curated"})
+    assert found.verdict == "cannot tell"
+    assert found.claim.endswith("because both models were pretrained on the same mixture")
+
+
+def test_a_treatment_that_was_not_curated_says_nothing_of_curation(ask, study):
+    for share in study.experiment["mixtures"]["curated"]["sources"].values():
+        share["select"] = "random"
+    found = ask(0.1, 0.2)
+    assert found.verdict == "cannot tell" and "was not pretrained on a curated mixture" in found.claim
+
+
 def test_full_study_is_not_called_a_miniature(ask, study):
     for source in study.experiment["sources"].values():
         source["stands_for"] = ""
@@ -72,7 +85,6 @@ def test_full_study_is_not_called_a_miniature(ask, study):
         ({"parameters": 2_000}, "differ in their number of parameters (1,000 and 2,000)"),
         ({"tokens": None}, "differ in their number of pretraining tokens (300,000 and –)"),
         ({"mixture": None}, "pretrained elsewhere"),
-        ({"mixture": "curated"}, "the same mixture: the difference is not one of curation"),
     ],
 )
 def test_each_confounder_is_named_where_it_is_there_and_only_there(ask, difference, expected):
@@ -89,8 +101,14 @@ def test_heuristic_labels_floor_and_ceiling_are_named(ask):
     assert not any(word in " ".join(ask(0.1, 0.2).limits) for word in ("heuristic", "floor", "ceiling"))
 
 
-def test_seeds_are_counted(ask):
+def test_seeds_are_counted_and_not_claimed_for_the_interval(ask):
     one, three = ask(0.1, 0.2), ask(0.1, 0.2, seeds=(0, 1, 2))
-    assert "3 fine-tuning seeds" in three.evidence
-    assert any("neither the fine-tuning seed nor the luck" in limit for limit in one.limits)
-    assert any("and of fine-tuning seeds, but not the luck" in limit for limit in three.limits)
+    assert "1 fine-tuning seed," in one.evidence and "3 fine-tuning seeds," in three.evidence
+    assert any("neither the fine-tuning seed nor the luck of the one pretraining run" in limit for limit in one.limits)
+    assert any("neither the fine-tuning seed (scores are means over 3 seeds) nor" in limit for limit in three.limits)
+
+
+@pytest.mark.parametrize("metric", ["parse", "schema_valid", "exact", "leaf_f1", "key_f1"])
+def test_every_metric_that_a_headline_may_have_is_worded(ask, study, metric):
+    study.headline["metric"] = metric
+    assert "fine-tuning, the " in ask(0.1, 0.2).evidence

@@ -58,15 +58,19 @@ def test_same_inputs_same_bytes(study, report):
 def test_numbers_are_those_of_the_files(study, report):
     words = Page(report(study.build_all())[1]).words()
     for row in study.statistics()["table"]:
-        assert f"{percent(row['mean'])} [{percent(row['low'])}, {percent(row['high'])}] n {row['n']}" in words
+        assert f"{percent(row['mean'])} [{percent(row['low'])}, {percent(row['high'])}] n {row['n_items']}" in words
     for name, mixture in study.experiment["mixtures"].items():
         for source, share in mixture["sources"].items():
             asked, rows = share["tokens"], share["tokens"] // 256
-            assert f"{source} {count(asked)} 150,000 {count(rows * 256)} {rows}" in words, (name, source)
+            assert f"{source} {count(asked)} 158,000 {count(rows * 256)} {rows} 0.11 – 2.10 2.90" in words, (
+                name,
+                source,
+            )
     assert "finemath 900 502 3,703,701 0" in words
     assert "pes2o 900 503 4,938,268 8 bad encoding 1, too short 7" in words
-    # 500 documents, of which 31 + 4 + 10 + 60 left early and 200 were selected: the rest was over the budget.
-    assert "finemath curated 500 31 4 10 60 195 200" in words
+    assert "finemath curated 500 31 4 10 60 195 200" in words and "finemath not in it 500 31 4 10 60 395 0" in words
+    assert "finemath curated 200,000 12,400 1,600 4,000 24,000 78,000 80,000" in words
+    assert "ultrachat wikipedia 31" in words
     assert "classifier classify_train 48.0 s 1,504 1" in words
 
 

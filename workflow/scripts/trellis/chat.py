@@ -8,7 +8,8 @@ assistant's, its end of turn among them: a model that is not trained to stop doe
 import json
 from typing import Any
 
-END_OF_TURN = "<|endoftext|>"
+from trellis.documents import END_OF_TEXT
+from trellis.errors import TrellisError
 
 # Content cannot end a turn: the token's text is taken out of it, as a document may hold it.
 TEMPLATE = """\
@@ -23,6 +24,13 @@ TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- 'assistant\\n' -}}{%- endif -%}
 """
+
+
+def attach(tokenizer: Any) -> None:
+    """Gives a transformers tokenizer the template. Raises TrellisError when its end-of-text token is another."""
+    if tokenizer.eos_token != END_OF_TEXT:
+        raise TrellisError(f"the tokenizer ends text with {tokenizer.eos_token!r}; the chat template needs {END_OF_TEXT}")
+    tokenizer.chat_template = TEMPLATE
 
 
 def answer_json(value: Any) -> str:

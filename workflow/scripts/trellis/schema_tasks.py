@@ -34,11 +34,11 @@ def _draw_value(spec: dict[str, Any], side: Side, rng: random.Random) -> Any:
         return rng.choice(spec["enum"])
     match spec["type"]:
         case "string":
-            return " ".join(rng.sample(VOCABULARY[side], rng.randint(1, 2)))
+            return " ".join(rng.sample(VOCABULARY[side], rng.choice((1, 1, 2))))
         case "integer":
-            return rng.randint(0, 999)
+            return rng.randint(0, 99)
         case "number":
-            return rng.randint(0, 9999) / 10
+            return rng.randint(0, 999) / 10
         case "boolean":
             return rng.random() < 0.5
         case "array":

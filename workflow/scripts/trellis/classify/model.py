@@ -101,4 +101,3 @@ def load_encoder(folder: Path) -> nn.Module:
     return AutoModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     )
-

@@ -63,7 +63,10 @@ class Vocabulary(NamedTuple):
 
 
 def read_vocabulary(wheels: dict[str, Path], longest_name: int) -> Vocabulary:
-    """The vocabulary of the given wheels, by package, without names of more than `longest_name` characters. Raises TrellisError for a package that it cannot read."""
+    """The vocabulary of the given wheels, by package, without names of more than `longest_name` characters.
+
+    Raises TrellisError for a package that it cannot read.
+    """
     found = {"training": [], "held_out": []}
     questions: dict[str, str] = {}
     for package, path in sorted(wheels.items()):

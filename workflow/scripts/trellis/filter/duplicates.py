@@ -17,9 +17,7 @@ from trellis.filter.similar import cluster
 from trellis.manifest import WORK
 from trellis.spec import Spec
 
-SCHEMA = pa.schema(
-    [("doc_id", pa.uint64()), ("source", pa.string()), ("cluster", pa.uint64()), ("kept", pa.bool_())]
-)
+SCHEMA = pa.schema([("doc_id", pa.uint64()), ("source", pa.string()), ("cluster", pa.uint64()), ("kept", pa.bool_())])
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,9 @@ def run(spec: Spec, out: Path) -> Result:
         file = f"selected/{name}.parquet"
         files[file] = write_table(out / file, SCHEMA, _rows(pool, chosen, seed))
         plan[name] = _account(pool, places, chosen, asked, rows * context, share.select if share else None)
-    _refuse_shortage(spec.name.removeprefix("select-"), plan, {n: tokens_needed(r, context) for n, r in rows_of.items()})
+    _refuse_shortage(
+        spec.name.removeprefix("select-"), plan, {n: tokens_needed(r, context) for n, r in rows_of.items()}
+    )
     content = {"sources": plan}
     (out / "plan.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return Result(content, files)
@@ -83,9 +85,7 @@ def _rows(pool: Pool, chosen: np.ndarray, seed: int) -> Iterator[dict]:
         yield {"doc_id": int(pool.doc_id[place]), "split": split, "rank": rank}
 
 
-def _account(
-    pool: Pool, places: np.ndarray, chosen: np.ndarray, asked: int, granted: int, select: str | None
-) -> dict:
+def _account(pool: Pool, places: np.ndarray, chosen: np.ndarray, asked: int, granted: int, select: str | None) -> dict:
     """A source's part of the plan; `places` are the documents that the rule could take."""
     groups = {"raw": np.arange(len(pool.doc_id)), **{fate: pool.places(fate) for fate in FATES}}
     groups["below_floors"] = np.setdiff1d(pool.places("left"), places)

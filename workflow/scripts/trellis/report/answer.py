@@ -7,11 +7,11 @@ from trellis.report.study import Arm, Tuning
 from trellis.report.wording import count, listed, percent, plural, points, short
 
 METRICS = {
-    "parse": "strictly parsed JSON",
-    "schema_valid": "schema-valid JSON",
-    "exact": "exact match with the expected object",
-    "leaf_f1": "F1 over leaf values",
-    "key_f1": "F1 over keys",
+    "parse": "the rate of strictly parsed JSON",
+    "schema_valid": "the rate of schema-valid JSON",
+    "exact": "the rate of exact matches with the expected object",
+    "leaf_f1": "the mean F1 over leaf values",
+    "key_f1": "the mean F1 over keys",
 }
 FLOOR = 0.01
 
@@ -31,27 +31,21 @@ class Answer:
 
 
 def answer(
-    experiment: dict[str, Any],
-    headline: dict[str, Any],
-    rates: dict[str, float],
-    arms: list[Arm],
-    tuning: Tuning,
-    heuristic: list[str],
+    experiment: dict[str, Any], headline: dict[str, Any], arms: list[Arm], tuning: Tuning, heuristic: list[str]
 ) -> Answer:
-    """`headline` as in statistics.json, `rates` the means of the two arms by model, `heuristic` the rubrics whose labels
-    are not (all) human or source labels."""
-    chosen = experiment["evaluation"]["headline"]
+    """`headline` as in statistics.json; `heuristic` the rubrics whose labels do not all come with the sources."""
     by_name = {arm.name: arm for arm in arms}
-    treatment, control = by_name[chosen["treatment"]], by_name[chosen["control"]]
+    treatment, control = by_name[headline["treatment"]], by_name[headline["control"]]
     low, high = headline["low"], headline["high"]
+    obstacle = _obstacle(experiment, treatment, control, tuning)
     verdict = "supports" if low > 0 else "contradicts" if high < 0 else "cannot tell"
-    if tuning.problem:
+    if obstacle:
         verdict = "cannot tell"
     return Answer(
         verdict=verdict,
-        claim=_claim(verdict, experiment, tuning),
-        evidence=_evidence(experiment, headline, rates, treatment, control, tuning),
-        limits=_limits(experiment, rates, treatment, control, tuning, heuristic),
+        claim=_claim(verdict, experiment, obstacle),
+        evidence=_evidence(headline, treatment, control, tuning),
+        limits=_limits(experiment, headline, treatment, control, tuning, heuristic),
         difference=headline["difference"],
         low=low,
         high=high,
@@ -63,23 +57,34 @@ def is_miniature(experiment: dict[str, Any]) -> bool:
     return any(source.get("stands_for") for source in experiment["sources"].values())
 
 
-def _claim(verdict: str, experiment: dict[str, Any], tuning: Tuning) -> str:
+def _obstacle(experiment: dict[str, Any], treatment: Arm, control: Arm, tuning: Tuning) -> str | None:
+    """Why no interval, however clear, could answer the question."""
+    if tuning.problem:
+        return "its models were not fine-tuned identically"
+    mixtures = [experiment["mixtures"].get(arm.mixture) for arm in (treatment, control)]
+    if mixtures[0] is None or all(share["select"] != "curated" for share in mixtures[0]["sources"].values()):
+        return f"{treatment.name} was not pretrained on a curated mixture"
+    if mixtures[0] == mixtures[1]:
+        return "both models were pretrained on the same mixture"
+    return None
+
+
+def _claim(verdict: str, experiment: dict[str, Any], obstacle: str | None) -> str:
     study = "This study in miniature" if is_miniature(experiment) else "This study"
     if verdict == "cannot tell":
-        because = ", because its models were not fine-tuned identically" if tuning.problem else ""
+        because = f", because {obstacle}" if obstacle else ""
         return f"{study} cannot tell whether curated pretraining improves structured output beyond fine-tuning{because}"
     return f"{study} {verdict} the hypothesis that curated pretraining improves structured output beyond fine-tuning"
 
 
-def _evidence(experiment, headline, rates, treatment: Arm, control: Arm, tuning: Tuning) -> str:
-    chosen = experiment["evaluation"]["headline"]
-    confidence = experiment["evaluation"]["statistics"]["confidence"]
+def _evidence(headline: dict[str, Any], treatment: Arm, control: Arm, tuning: Tuning) -> str:
     after = "after fine-tuning" if tuning.problem else "after identical fine-tuning"
-    rate = listed([f"{percent(rates[arm.name])} for {_described(arm)}" for arm in (treatment, control)])
+    means = ((headline["treatment_mean"], treatment), (headline["control_mean"], control))
     return (
-        f"{after}, the rate of {METRICS[chosen['metric']]} on {chosen['split']} schemas is {rate}, a difference of "
-        f"{points(headline['difference'])} percentage points ({100 * confidence:g}% interval {points(headline['low'])} "
-        f"to {points(headline['high'])}; {plural(headline['n_items'], 'item')} over "
+        f"{after}, {METRICS[headline['metric']]} on {headline['split']} schemas is "
+        f"{listed([f'{percent(mean)} for {_described(arm)}' for mean, arm in means])}, a difference of "
+        f"{points(headline['difference'])} percentage points ({100 * headline['confidence']:g}% interval "
+        f"{points(headline['low'])} to {points(headline['high'])}; {plural(headline['n_items'], 'item')} over "
         f"{plural(headline['n_clusters'], 'schema cluster')}; {plural(len(tuning.seeds), 'fine-tuning seed')}, "
         f"one pretraining run per model)."
     )
@@ -89,7 +94,7 @@ def _described(arm: Arm) -> str:
     return f"{arm.name} ({arm.mixture} mixture)" if arm.mixture else arm.name
 
 
-def _limits(experiment, rates, treatment: Arm, control: Arm, tuning: Tuning, heuristic: list[str]) -> list[str]:
+def _limits(experiment, headline, treatment: Arm, control: Arm, tuning: Tuning, heuristic: list[str]) -> list[str]:
     """What stands between this difference and the effect of curation, each in a sentence computed from the records."""
     limits = []
     if tuning.problem:
@@ -102,11 +107,10 @@ def _limits(experiment, rates, treatment: Arm, control: Arm, tuning: Tuning, heu
             f"This is the miniature: {stand_ins} of {len(sources)} sources are small stand-ins, and the two models have "
             f"{sizes}; what holds here need not hold at the study's scale."
         )
+    averaged = f" (scores are means over {len(tuning.seeds)} seeds)" if len(tuning.seeds) > 1 else ""
     limits.append(
-        "There is one pretraining run per model, so the interval covers the choice of items and schemas"
-        + (" and of fine-tuning seeds" if len(tuning.seeds) > 1 else ", neither the fine-tuning seed")
-        + (", but not" if len(tuning.seeds) > 1 else " nor")
-        + " the luck of a pretraining run."
+        f"The interval covers the choice of schemas and items, neither the fine-tuning seed{averaged} nor the luck of the "
+        f"one pretraining run per model."
     )
     for what, one, other in (
         ("architecture", treatment.architecture, control.architecture),
@@ -124,22 +128,23 @@ def _limits(experiment, rates, treatment: Arm, control: Arm, tuning: Tuning, heu
             f"Documents were judged by classifiers whose labels come at least partly from a heuristic rubric, not from "
             f"people ({listed(heuristic)}): “curated” means what those rules find."
         )
-    if all(rates[arm.name] <= FLOOR for arm in (treatment, control)):
-        limits.append("Both rates are at the floor of the metric: this comparison could hardly have shown a benefit.")
-    if all(rates[arm.name] >= 1 - FLOOR for arm in (treatment, control)):
-        limits.append("Both rates are at the ceiling of the metric: this comparison could hardly have shown a benefit.")
+    means = (headline["treatment_mean"], headline["control_mean"])
+    for place, there in (("floor", max(means) <= FLOOR), ("ceiling", min(means) >= 1 - FLOOR)):
+        if there:
+            limits.append(f"Both means are at the {place} of the metric: a benefit could hardly have been seen.")
     return limits
 
 
 def _mixture_limits(experiment, treatment: Arm, control: Arm) -> list[str]:
     mixtures = [experiment["mixtures"].get(arm.mixture) for arm in (treatment, control)]
     if None in mixtures:
-        return ["One of the two models was pretrained elsewhere, on data and by a recipe that differ in every respect."]
-    if mixtures[0] == mixtures[1]:
-        return ["Both models were pretrained on the same mixture: the difference is not one of curation."]
-    if set(mixtures[0]["sources"]) != set(mixtures[1]["sources"]):
         return [
-            "The two mixtures differ in their sources and shares as well as in how documents were chosen: "
+            "At least one of the two was pretrained elsewhere, on data and by a recipe that differ in every respect."
+        ]
+    shares = [{name: share["tokens"] for name, share in mixture["sources"].items()} for mixture in mixtures]
+    if shares[0] != shares[1]:
+        return [
+            "The two mixtures differ in how much they take of which source as well as in how documents were chosen: "
             "the effect is that of the whole recipe, not of the classifiers alone."
         ]
     return []

@@ -46,7 +46,6 @@ def run(spec: Spec, out: Path) -> Result:
     found = answer.answer(
         experiment,
         statistics["headline"],
-        comparison.headline_rates(experiment, statistics),
         arms,
         tuning,
         heuristic=labels["heuristic"],

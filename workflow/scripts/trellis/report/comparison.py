@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from trellis.errors import TrellisError
 from trellis.report.charts import Estimate, around_zero, forest
 from trellis.report.study import Arm
 from trellis.report.wording import MINUS, percent, points
@@ -14,6 +13,7 @@ METRICS = {
     "exact": ("Exact match", "It is valid and equal to the expected object; only items that have one."),
     "leaf_f1": ("Leaf F1", "F1 over (path, value) of the leaves; only items that have an expected object."),
     "key_f1": ("Key F1", "F1 over the paths of keys, against the expected object or else the required keys."),
+    "truncated": ("Truncated", "The output was cut off at the limit of new tokens; less is better."),
 }
 
 
@@ -39,21 +39,11 @@ def headline_section(experiment: dict[str, Any], statistics: dict[str, Any], arm
         "chosen": chosen,
         "metric": metric,
         "headline": headline,
-        "confidence": f"{100 * experiment['evaluation']['statistics']['confidence']:g}%",
+        "confidence": f"{100 * headline['confidence']:g}%",
+        "method": statistics["method"],
         "rates": forest(f"{metric}, {chosen['split']} schemas", "rate", rates, (0.0, 1.0)),
         "difference": forest("Difference", "percentage points", [difference], domain, signed=True),
     }
-
-
-def headline_rates(experiment: dict[str, Any], statistics: dict[str, Any]) -> dict[str, float]:
-    """The two means whose difference is the headline, by model. Raises TrellisError when one was not measured."""
-    chosen, rates = experiment["evaluation"]["headline"], {}
-    for model in (chosen["treatment"], chosen["control"]):
-        row = find_row(statistics, model, chosen["suite"], chosen["split"], chosen["metric"])
-        if row is None:
-            raise TrellisError(f"statistics.json has no {chosen['metric']} of {model} on {chosen['split']} schemas")
-        rates[model] = row["mean"]
-    return rates
 
 
 def table_section(experiment: dict[str, Any], statistics: dict[str, Any], arms: list[Arm]) -> dict[str, Any]:

@@ -4,24 +4,26 @@ from typing import Any
 
 from trellis.report.charts import Bar, stacked_bars
 from trellis.report.results import Results, read_json
-from trellis.report.wording import count, plural
+from trellis.report.wording import plural
 
 # The ways out of the funnel in the order in which documents leave it: key, words, colour.
 FATES = (
     ("duplicates", "duplicate", "duplicate"),
     ("contaminated", "contaminated", "contaminated"),
-    ("held_out", "held out for validation", "held"),
+    ("held_out", "held out", "held"),
     ("below_floors", "below a floor", "low"),
-    ("over_budget", "over the budget", "unused"),
+    ("not_taken", "not taken", "unused"),
     ("selected", "selected", "selected"),
 )
 
 
 def funnel_section(results: Results, experiment: dict[str, Any]) -> dict[str, Any]:
-    """What reading rejected, by source; then by mixture the fates of documents and the budgets of tokens."""
+    """What reading rejected, by source; which source gave up near-duplicates to which; then each mixture."""
+    duplicates = results.find("filter", "duplicates")
     return {
         "reading": [_reading(results, name) for name in experiment["sources"]],
-        "mixtures": [_mixture(results, name, mixture) for name, mixture in experiment["mixtures"].items()],
+        "pairs": duplicates.metrics["pairs"] if duplicates else [],
+        "mixtures": [_mixture(results, name, experiment["sources"]) for name in experiment["mixtures"]],
         "fates": FATES,
     }
 
@@ -32,45 +34,50 @@ def _reading(results: Results, source: str) -> dict[str, Any]:
         return {"source": source, "metrics": None}
     rejected = made.metrics["rejected"]
     reasons = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(rejected.items()))
-    total = sum(rejected.values())
-    return {"source": source, "metrics": made.metrics, "rejected": total, "reasons": reasons}
+    return {"source": source, "metrics": made.metrics, "rejected": sum(rejected.values()), "reasons": reasons}
 
 
-def _mixture(results: Results, name: str, mixture: dict[str, Any]) -> dict[str, Any]:
-    """One mixture's plan and what packing made of it; `plan` is None where nothing was selected here."""
+def _mixture(results: Results, name: str, sources: dict[str, Any]) -> dict[str, Any]:
+    """One mixture's plan and what packing made of it; `rows` is None where nothing was selected here."""
     selected, packed = results.find("filter", "select", f"select-{name}"), results.find("tokenize", "pack", name)
     if selected is None:
-        return {"name": name, "plan": None}
-    rows_of = {entry["source"]: entry for entry in packed.metrics["sources"]} if packed else {}
-    sources = []
-    for source, plan in read_json(selected.path("plan.json"))["sources"].items():
-        documents = dict(plan["documents"])
-        documents["over_budget"] = documents["raw"] - sum(documents.get(key, 0) for key, _, _ in FATES)
-        sources.append(
-            {
-                "source": source,
-                "documents": documents,
-                "asked": plan["asked_tokens"],
-                "available": plan["available_tokens"],
-                "granted": rows_of.get(source, plan).get("granted_tokens"),
-                "rows": rows_of.get(source, {}).get("rows"),
-                "select": mixture["sources"].get(source, {}).get("select"),
-            }
-        )
+        return {"name": name, "rows": None}
+    plan = read_json(selected.path("plan.json"))["sources"]
+    granted = {entry["source"]: entry for entry in packed.metrics["sources"]} if packed else {}
+    rows = [_row(source, plan[source], granted.get(source)) for source in sources if source in plan]
     bars = [
         Bar(
             label=row["source"],
-            parts=[(colour, row["documents"].get(key, 0)) for key, _, colour in FATES],
-            text=f"{count(row['documents'].get('selected', 0))} of {plural(row['documents']['raw'], 'document')}",
+            parts=[(colour, row["documents"][key]) for key, _, colour in FATES],
+            text=f"{row['documents']['selected']:,} of {plural(row['documents']['raw'], 'document')}",
         )
-        for row in sources
+        for row in rows
     ]
+    kinds = ("raw", *(key for key, _, _ in FATES))
     return {
         "name": name,
-        "plan": sources,
-        "total": {key: sum(row[key] or 0 for row in sources) for key in ("asked", "available", "granted", "rows")},
-        "documents": {
-            key: sum(row["documents"].get(key, 0) for row in sources) for key in ("raw", *(key for key, _, _ in FATES))
-        },
+        "rows": rows,
+        "documents": {key: sum(row["documents"][key] for row in rows) for key in kinds},
+        "tokens": {key: sum(row["tokens"][key] for row in rows) for key in kinds},
+        "budget": {key: sum(row[key] or 0 for row in rows) for key in ("asked", "available", "granted", "packed")},
         "chart": stacked_bars(f"What became of the documents: mixture {name}", bars),
+    }
+
+
+def _row(source: str, plan: dict[str, Any], packed: dict[str, Any] | None) -> dict[str, Any]:
+    """A source's fates and budget; `packed` (rows) is None where nothing was packed of it."""
+    fates = {unit: {**plan[unit]} for unit in ("documents", "tokens")}
+    for counts in fates.values():
+        counts["not_taken"] = counts["available"] - counts["selected"]
+    return {
+        "source": source,
+        "select": plan["select"],
+        **fates,
+        "asked": plan["asked_tokens"],
+        # Tokens that the source's part of the mixture could have taken; none where it has no part.
+        "available": plan["available_tokens"] if plan["asked_tokens"] else 0,
+        "granted": packed["granted_tokens"] if packed else None,
+        "packed": packed["rows"] if packed else None,
+        "relevance": plan["relevance"],
+        "complexity": plan["complexity"],
     }

@@ -2,8 +2,6 @@
 
 import unicodedata
 
-from markupsafe import Markup
-
 MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
 # Control and format characters (bidi overrides, zero-width, tags), lone surrogates, non-characters, line separators.
 HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
@@ -12,7 +10,8 @@ HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 def visible(value: object) -> object:
     """Foreign text with every character that would hide or reorder text spelled as its code point, `⟨U+202E⟩`; escaping
     is the template's. Runs on whatever a template prints."""
-    if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
+    # What a macro has made is markup already, of text that came through here.
+    if not isinstance(value, str) or hasattr(value, "__html__") or (value.isascii() and value.isprintable()):
         return value
     return "".join(
         f"⟨U+{ord(char):04X}⟩" if char not in "\n\t" and unicodedata.category(char) in HIDDEN else char

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from trellis.chat import answer_json
+from trellis.chat import answer_json, attach
 from trellis.command import Result
 from trellis.errors import TrellisError
 from trellis.records import read_records, write_records
@@ -20,6 +20,7 @@ def run(spec: Spec, out: Path) -> Result:
     schemas = list(read_records(spec.input("schemas").path("training.jsonl")))
     folder = spec.input("tokenizer").path("tokenizer/tokenizer.json").parent
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    attach(tokenizer)
     kept, too_long, tokens = [], 0, 0
     for example in make_examples(schemas, config["schema_examples"], config["text_share"], config["seed"]):
         length = len(tokenizer.apply_chat_template(example["messages"], return_dict=False))

@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trellis.chat import END_OF_TURN
+from trellis.chat import attach
 from trellis.command import Result
 from trellis.device import autocast, hardware, pick_device
+from trellis.documents import END_OF_TEXT
 from trellis.errors import TrellisError
 from trellis.experiment.sft import SftTraining
 from trellis.manifest import WORK, file_sha256
@@ -37,6 +38,7 @@ def run(spec: Spec, out: Path) -> Result:
 
     base = spec.input("base").path("model/config.json").parent
     tokenizer = AutoTokenizer.from_pretrained(base)
+    attach(tokenizer)
     model = AutoModelForCausalLM.from_pretrained(
         base,
         dtype=torch.float32,
@@ -161,9 +163,10 @@ class Recorder(DataCollatorForLanguageModeling):
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         for example in examples:
             trained = [token for token in example["labels"] if token != IGNORED]
-            turns = [m["content"] + END_OF_TURN for m in example["messages"] if m["role"] == "assistant"]
-            # A prefix, because an example may have been cut at max_length.
-            if not "".join(turns).startswith(self.tokenizer.decode(trained)):
+            turns = [m["content"] for m in example["messages"] if m["role"] == "assistant"]
+            answer = "".join(turn.replace(END_OF_TEXT, "") + END_OF_TEXT for turn in turns)
+            # A prefix, and perhaps half a character, because an example may have been cut at max_length.
+            if not answer.startswith(self.tokenizer.decode(trained).rstrip("\ufffd")):
                 raise TrellisError(
                     f"sft: in example {example['id']} the loss falls on more than the assistant's tokens"
                 )
