@@ -163,7 +163,7 @@ def _train_config(**training) -> dict:
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory) -> list[Path]:
-    """Two sources about the same three themes; the programs carry a real level, high where they are about mathematics."""
+    """Two sources about the same three themes; the programs carry a real level, high in mathematics."""
     root = tmp_path_factory.mktemp("documents")
     meta = {str(number): {"educational": 8 if number % 3 == 0 else 5} for number in range(160)}
     prose = write_documents(root, "prose", themed_texts(200, seed=1), {})

@@ -1,4 +1,4 @@
-"""classify_train and classify_score: planted themes are learnt, the test split is never seen, bad scores are counted."""
+"""classify_train and classify_score: planted themes are learnt, the test split is unseen, bad scores are counted."""
 
 import json
 

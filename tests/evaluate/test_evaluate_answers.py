@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from trellis.evaluate.answer import NotJson, equal, f1, keys, leaves, parse
 
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(JSON)
@@ -84,7 +84,15 @@ def test_equality_is_of_values():
     assert equal({"a": 1, "b": [2.0]}, {"b": [2], "a": 1.0})
     assert equal({"a": "caf\u00e9 "}, {"a": "cafe\u0301"})
     assert equal(10**30, 10**30)
-    for one, other in [(1, True), (0, False), (1, "1"), (None, "None"), ([1, 2], [2, 1]), ({}, []), ({"a": 1}, {"a": 1, "b": 2})]:
+    for one, other in [
+        (1, True),
+        (0, False),
+        (1, "1"),
+        (None, "None"),
+        ([1, 2], [2, 1]),
+        ({}, []),
+        ({"a": 1}, {"a": 1, "b": 2}),
+    ]:
         assert not equal(one, other)
 
 

@@ -19,7 +19,12 @@ def schemas(tmp_path):
         rows = []
         for i in range(6):
             properties = {f"{side}_{i}": {"type": "string"}, f"{side}_n{i}": {"type": "integer"}}
-            schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+            schema = {
+                "type": "object",
+                "properties": properties,
+                "required": list(properties),
+                "additionalProperties": False,
+            }
             rows.append({"schema_id": f"{side}-{i}", "cluster": f"{side}-{i}", "schema": schema, "origin": []})
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Manifest(

@@ -17,9 +17,7 @@ CONFIG = {"schema_examples": 60, "text_share": 0.5, "max_length": 128, "seed": 4
 @pytest.fixture
 def make_data(make_spec, schemas, tokenizer, tmp_path):
     def make(name="data", **changes):
-        spec = make_spec(
-            "sft", "data", name, CONFIG | changes, {"schemas": [schemas], "tokenizer": [tokenizer]}
-        )
+        spec = make_spec("sft", "data", name, CONFIG | changes, {"schemas": [schemas], "tokenizer": [tokenizer]})
         manifest = execute(spec, tmp_path / name)
         return manifest, [json.loads(line) for line in (tmp_path / name / "train.jsonl").read_text().splitlines()]
 

@@ -129,6 +129,8 @@ def test_the_model_stands_alone_and_nothing_unsafe_or_temporary_is_published(tun
     assert not any(str(manifest.folder.parent) in text for text in texts), "no path of this machine is published"
     tok = AutoTokenizer.from_pretrained(manifest.folder / "model")
     model = AutoModelForCausalLM.from_pretrained(manifest.folder / "model")
-    prompt = tok.apply_chat_template([{"role": "user", "content": "hi"}], add_generation_prompt=True, return_tensors="pt")
+    prompt = tok.apply_chat_template(
+        [{"role": "user", "content": "hi"}], add_generation_prompt=True, return_tensors="pt"
+    )
     assert model.generate(**prompt, max_new_tokens=3).shape[1] <= prompt["input_ids"].shape[1] + 3
     assert model.generation_config.eos_token_id == tok.eos_token_id

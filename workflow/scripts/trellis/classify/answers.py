@@ -9,7 +9,8 @@ from trellis.classify.rubric import MultiLabel, Ordinal
 
 
 class Answer(NamedTuple):
-    """`value` is a list of true, false and None (open) for labels, a level, or None; `origin` is real, heuristic or None."""
+    """`value` is a list of true, false and None (open) for labels, a level, or None where the rubric does not apply;
+    `origin` is real, heuristic or None."""
 
     value: list[bool | None] | float | None
     origin: str | None

@@ -32,8 +32,8 @@ class Head:
 
 
 class Classifier(nn.Module):
-    """Always in evaluation mode, in training too: few epochs need no dropout (ModernBERT has none), and on a processor it
-    takes most of the time.
+    """Always in evaluation mode, in training too: few epochs need no dropout (ModernBERT has none), and on a processor
+    it takes most of the time.
 
     `forward` maps token ids and mask [documents, tokens] to float32 scores by rubric: sigmoids [documents, labels], or
     levels [documents]."""

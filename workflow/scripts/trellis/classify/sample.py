@@ -12,8 +12,8 @@ def hashed(seed: int, purpose: str, doc_id: int) -> float:
 
 
 def quotas(sizes: dict[str, int], weights: dict[str, int], sample: int) -> dict[str, int]:
-    """How many documents to take of each source: `sample` in all, by weight (1 where none is given); what a small source
-    cannot give goes to the others. All documents when there are no more than `sample`."""
+    """How many documents to take of each source: `sample` in all, by weight (1 where none is given); what a small
+    source cannot give goes to the others. All documents when there are no more than `sample`."""
     taken, left, open_sources = {}, sample, sorted(sizes)
     while open_sources:
         total = sum(weights.get(name, 1) for name in open_sources)

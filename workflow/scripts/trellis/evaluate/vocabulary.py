@@ -40,8 +40,8 @@ SCALARS = {
     "Boolean": "boolean",
 }
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]+")
-ENUM_VALUE = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,15}")
-LONGEST_ENUM = 4
+ENUM_VALUE = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,11}")
+LONGEST_ENUM = 3
 KINDS = ("string", "integer", "number", "boolean", "enum", "array")
 
 

@@ -1,4 +1,4 @@
-"""Which documents give an evaluation text away: its word n-grams cover it, or, if it is short, it stands there whole."""
+"""Which documents give an evaluation text away: their n-grams cover it, or, if it is short, it stands there whole."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ FEWEST_WORDS = 5
 
 
 class Reference:
-    """The evaluation texts, indexed by n-gram. A text of at least n words is given away by a document whose n-grams cover
-    `coverage` of its words; a shorter one (of at least FEWEST_WORDS) by a document that contains all its words in
+    """The evaluation texts, indexed by n-gram. A text of at least n words is given away by a document whose n-grams
+    cover `coverage` of its words; a shorter one (of at least FEWEST_WORDS) by a document that contains all its words in
     sequence; still shorter ones are counted in `unchecked`."""
 
     def __init__(self, records: Iterable[dict[str, str]], n: int, coverage: float) -> None:
@@ -28,7 +28,7 @@ class Reference:
         self.indices.append(_Index(words, n, self.lengths >= n))
 
     def hits(self, words: Flat) -> list[int | None]:
-        """Per document the evaluation text that it covers most (the first among equals), as a place in `ids`, or None."""
+        """Per document the evaluation text that it covers most, as a place in `ids` (the first among equals), or None."""
         covered: dict[tuple[int, int], set[int]] = defaultdict(set)
         for index in self.indices:
             for document, text, place in index.matches(words):

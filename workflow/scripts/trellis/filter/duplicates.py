@@ -87,8 +87,9 @@ def _signatures(features: dict[str, Path], doc_id: np.ndarray, components: int, 
 
 
 def _survivors(components: np.ndarray, documents: Documents, priority: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The members of clusters by rising doc_id, and the survivor of each: first by the place of its source in `priority`
-    (sources that are not named come after), then by the highest complexity score, then by the lowest doc_id."""
+    """The members of clusters by rising doc_id, and the survivor of each: first by the place of its source in
+    `priority` (sources that are not named come after), then by the highest complexity score, then by the lowest doc_id.
+    """
     sizes = np.bincount(components, minlength=1)
     members = np.flatnonzero(sizes[components] > 1)
     places = np.array([priority.index(name) if name in priority else len(priority) for name in documents.names])

