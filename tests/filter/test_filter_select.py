@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -233,7 +232,3 @@ def test_hashes_are_uniform_and_independent_between_purposes():
 
 def test_quantiles_share_ties():
     assert quantiles(np.array([3.0, 1.0, 3.0, 9.0])).tolist() == [0.5, 0.125, 0.5, 0.875]
-
-
-def test_duplicates_schema_is_read_as_written(removed):
-    assert pq.read_schema(removed({"a": [1]}) / "duplicates.parquet").field("doc_id").type == pa.uint64()

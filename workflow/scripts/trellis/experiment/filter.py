@@ -8,7 +8,7 @@ from trellis.experiment.section import Section
 
 
 class Duplicates(Section):
-    """MinHash over word n-grams, banded LSH; candidates are verified by the signatures' estimated Jaccard similarity."""
+    """MinHash over word n-grams, banded LSH; candidates are verified by their signatures' estimated Jaccard."""
 
     ngram: PositiveInt = 5
     bands: PositiveInt = 14
@@ -46,8 +46,9 @@ Topic = Literal[
 
 class Curation(Section):
     """The `curated` rule: documents under a floor or without a score are set aside, the rest taken by falling value.
-    value = relevance_weight * relevance + complexity_weight * complexity + quality_weight * quality, all as quantiles of
-    the source in 0..1; relevance is the highest score among `relevance_topics`, quality counts in sources that have it.
+    value = relevance_weight * relevance + complexity_weight * complexity + quality_weight * quality, each as quantiles
+    of the source in 0..1; relevance is the highest score among `relevance_topics`, quality counts in sources that have
+    it throughout.
     Floors are in the scores' own units: a sigmoid in 0..1, a level in 1..5."""
 
     relevance_topics: list[Topic] = Field(min_length=1)

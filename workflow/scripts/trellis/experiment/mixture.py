@@ -8,7 +8,7 @@ from trellis.experiment.section import Section
 
 
 class Share(Section):
-    """One source's part of a mixture. `select` is the rule: `random` (seeded hash order) or `curated` (by the scores)."""
+    """One source's part of a mixture; `select` is the rule: `random` (by seeded hash) or `curated` (by the scores)."""
 
     tokens: PositiveInt
     select: Literal["random", "curated"] = "random"

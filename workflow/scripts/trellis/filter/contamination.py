@@ -28,7 +28,7 @@ class Reference:
         self.indices.append(_Index(words, n, self.lengths >= n))
 
     def hits(self, words: Flat) -> list[int | None]:
-        """Per document the evaluation text that it covers most, as a place in `ids` (the first among equals), or None."""
+        """Per document the text that it covers most, as a place in `ids` (the first among equals), or None."""
         covered: dict[tuple[int, int], set[int]] = defaultdict(set)
         for index in self.indices:
             for document, text, place in index.matches(words):

@@ -14,7 +14,7 @@ from trellis.filter.columns import column, highest, is_null
 
 @dataclass(frozen=True)
 class Pool:
-    """Arrays [documents] in the documents' order; `tokens` count the end of text, scores are NaN where there is none."""
+    """Arrays [documents] in the documents' order; `tokens` count the end of text, missing scores are NaN."""
 
     doc_id: np.ndarray
     tokens: np.ndarray
