@@ -1,6 +1,6 @@
 """From pip's installation report to the two forms of the lock: requirements.lock for pip, envs/trellis.yaml for conda.
 
-    python envs/lock.py REPORT.json
+python envs/lock.py REPORT.json
 """
 
 import json

@@ -134,7 +134,8 @@ def test_wiki_summaries_hold_valid_json_between_title_and_text(read):
     (raw,), _ = read("wiki_summaries", {"w.json": json.dumps({'The "X"': article})})
     title, description, infobox, extract = raw.text.split("\n\n")
     assert (title, description, extract) == ('# The "X"', "Letter", "X is a letter.")
-    assert json.loads(infobox) == {"title": 'The "X"', "topic": "Arts", "description": "Letter"}
+    assert json.loads(infobox) == {"title": 'The "X"', "description": "Letter"}
+    assert "Arts" not in raw.text
     assert raw.meta == {"topic": "Arts"}
 
 

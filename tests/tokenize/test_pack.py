@@ -155,7 +155,9 @@ def test_same_bytes_twice(pool, make_spec, tmp_path):
 
 
 def test_a_selection_that_falls_short_is_named(pool, make_spec, tmp_path):
-    with pytest.raises(TrellisError, match="source alpha: its selected documents hold .* tokens and .* rows of 32 need"):
+    with pytest.raises(
+        TrellisError, match="source alpha: its selected documents hold .* tokens and .* rows of 32 need"
+    ):
         pack(pool, make_spec, tmp_path / "packed", tokens=64_000)
     assert not (tmp_path / "packed" / "manifest.json").exists()
 

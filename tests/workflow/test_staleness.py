@@ -67,7 +67,11 @@ def test_comments_and_docstrings_run_nothing(workflow, stage):
     ("file", "old", "new", "stale"),
     [
         pytest.param(
-            SMOKE, "    learning_rate: 3e-3", "    learning_rate: 2e-3", {"sft_train": 3, **GENERATION}, id="an SFT setting"
+            SMOKE,
+            "    learning_rate: 3e-3",
+            "    learning_rate: 2e-3",
+            {"sft_train": 3, **GENERATION},
+            id="an SFT setting",
         ),
         pytest.param(
             f"{CODE}/evaluate/score.py", "def run(", "LIMIT = 1\n\n\ndef run(", SCORING, id="the scorer's code"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
 sys.path.insert(0, SCRIPTS)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [SCRIPTS, os.environ.get("PYTHONPATH")])
-)
+PATHS = [SCRIPTS, os.environ.get("PYTHONPATH")]
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, PATHS)))
 
 from trellis.errors import TrellisError
 from trellis.plan import load_plan
@@ -53,6 +52,10 @@ def wanted_report():
 
 
 def prepare():
-    """Before the first job of a real run: the stages' orders, and no report on show but the wanted one."""
+    """Before the first job of a real run: the right GPU, the stages' orders, no report on show but the wanted one."""
+    try:
+        PLAN.check_gpu()
+    except TrellisError as error:
+        sys.exit(f"error: {error}")
     PLAN.write_specs()
     take_down(PLAN.report.fingerprint)

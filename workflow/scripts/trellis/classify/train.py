@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trellis.classify.batches import pad
 from trellis.classify.encoder import extract
-from trellis.classify.labelled import Target, read_labelled
+from trellis.classify.labelled import Labelled, Target, read_labelled
 from trellis.classify.measure import calibrate, multi_label, ordinal
 from trellis.classify.model import Classifier, Head, load_encoder
 from trellis.classify.predict import predict
@@ -108,7 +108,7 @@ def _loss(head: Head, raw: Tensor, target: Target) -> Tensor:
     return (losses * known).sum() / known.any(1).sum().clamp(min=1)
 
 
-def _calibrate(model: Classifier, data) -> None:
+def _calibrate(model: Classifier, data: Labelled) -> None:
     scores, targets = predict(model, data.ids("validation"), PREDICTION_BATCH_TOKENS), data.targets("validation")
     for name, head in model.heads.items():
         if head.scale == "multi_label":

@@ -123,6 +123,14 @@ def _contradictions(experiment: Experiment):
         for source in mixture.sources:
             if source not in experiment.sources:
                 yield f"mixtures.{name}.sources.{source}", _not_there("source", source, experiment.sources)
+    named = {
+        "classify.labels.weights": experiment.classify.labels.weights,
+        "filter.source_priority": experiment.filter.source_priority,
+    }
+    for key, sources in named.items():
+        for source in sources:
+            if source not in experiment.sources:
+                yield key, _not_there("source", source, experiment.sources)
     for name, model in experiment.models.items():
         if isinstance(model, Decoder) and model.mixture not in experiment.mixtures:
             yield f"models.{name}.mixture", _not_there("mixture", model.mixture, experiment.mixtures)

@@ -1,6 +1,7 @@
 """Encyclopedia articles in structured form: title, short description, an infobox as JSON, and the opening text.
 
-A member is one JSON object from titles to articles; `meta.topic` is the encyclopedia's own classification.
+A member is one JSON object from titles to articles; `meta.topic` is the encyclopedia's own classification, and is
+kept out of the text: a classifier that is to find it must not read it there.
 """
 
 import json
@@ -25,6 +26,6 @@ def read(archive: Archive) -> Iterator[Raw]:
 def _render(article: Article) -> str | None:
     if article.extract is None:
         return None
-    infobox = {"title": article.title, "topic": article.topic, "description": article.description}
+    infobox = {"title": article.title, "description": article.description}
     parts = [f"# {article.title}", article.description, json.dumps(infobox, ensure_ascii=False), article.extract]
     return "\n\n".join(part for part in parts if part)
