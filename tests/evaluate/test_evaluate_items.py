@@ -9,6 +9,7 @@ from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.evaluate.items import check_gold, make_items
 from trellis.manifest import Manifest, list_files
+from trellis.sft.data import make_examples
 
 
 @pytest.fixture
@@ -84,8 +85,6 @@ def test_a_grown_suite_keeps_its_items(make):
 
 
 def test_no_item_is_a_training_example(make, schemas):
-    from trellis.sft.data import make_examples
-
     rows = [json.loads(line) for line in (schemas / "training.jsonl").read_text().splitlines()]
     trained = {example["messages"][0]["content"] for example in make_examples(rows, 600, 1.0, 42)}
     _, items = make(text_share=1.0)

@@ -73,7 +73,7 @@ def test_a_loss_on_the_prompt_is_refused(bases):
 
 
 def test_the_same_spec_gives_the_same_bytes(tune):
-    one, two = tune("one"), tune("two")
+    one, two = tune("one", precision="bfloat16"), tune("two", precision="bfloat16")
     assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
     assert one.metrics == two.metrics
     assert tune("other", seeds=[4]).metrics["order_sha256"] != one.metrics["order_sha256"]
