@@ -47,6 +47,18 @@ def _draw_value(spec: dict[str, Any], side: Side, rng: random.Random) -> Any:
             raise ValueError(f"no values are drawn for type {other!r}")
 
 
+def smallest_instance(schema: dict[str, Any]) -> dict[str, Any]:
+    """The answer where no values are given: empty, zero, false, or the first of an enum. One fixed choice, because values
+    out of the air would be noise that training cannot learn."""
+    return {name: _smallest_value(spec) for name, spec in schema["properties"].items()}
+
+
+def _smallest_value(spec: dict[str, Any]) -> Any:
+    if "enum" in spec:
+        return spec["enum"][0]
+    return {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}[spec["type"]]
+
+
 def state(instance: dict[str, Any], rng: random.Random) -> str:
     """A text that states every value of an instance, one sentence a property, in an order of its own."""
     names = rng.sample(list(instance), len(instance))
@@ -65,6 +77,7 @@ def make_task(
 ) -> tuple[list[Message], dict[str, Any], bool]:
     """One task: the prompt's messages, an instance that answers it, and whether the prompt states that instance (only
     then is it the one right answer)."""
+    if rng.random() >= text_share:
+        return prompt(schema, None), smallest_instance(schema), False
     instance = draw_instance(schema, side, rng)
-    stated = rng.random() < text_share
-    return prompt(schema, state(instance, rng) if stated else None), instance, stated
+    return prompt(schema, state(instance, rng)), instance, True
