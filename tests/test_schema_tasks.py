@@ -34,6 +34,14 @@ def test_every_instance_fits_its_schema_in_the_order_of_its_properties(side):
         assert list(instance) == SCHEMA["required"]
 
 
+def test_where_nothing_is_stated_the_answer_is_the_one_smallest_instance():
+    for index in range(20):
+        _, instance, stated = draw("training", index, share=0.0)
+        jsonschema.validate(instance, SCHEMA)
+        assert not stated
+        assert instance == {"city": "", "days": 0, "price": 0, "open": False, "size": "small", "guests": []}
+
+
 def test_no_word_of_a_training_value_is_a_word_of_an_evaluation_value():
     def words(side):
         instances = [draw(side, index)[1] for index in range(300)]

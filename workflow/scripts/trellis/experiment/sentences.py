@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 def first_sentence(error: ValidationError, file: Path, model: type[BaseModel]) -> str:
     """The first error as `file: key: what is wrong and what is allowed`; says how many more there are."""
-    errors = error.errors()
+    # A misspelt key is one mistake and two errors; the unknown name explains the missing one.
+    errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

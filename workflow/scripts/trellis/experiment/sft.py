@@ -17,7 +17,7 @@ class SftTraining(Section):
     schedule: Literal["cosine", "warmup_stable_decay"] = "cosine"
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     decay_share: float = Field(default=0.2, ge=0, le=1)
-    betas: tuple[float, float] = Field(default=(0.9, 0.95), strict=False)
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
     weight_decay: float = Field(default=0.01, ge=0)
     clip: PositiveFloat = 1.0
     precision: Literal["float32", "bfloat16"] = "bfloat16"

@@ -25,7 +25,7 @@ from trellis.spec import Spec
 
 IGNORED = -100
 # Lengths are rounded up to these, so that few shapes occur: oneDNN keeps compiled kernels and memory for each of them.
-LENGTH, PLACES = 32, 256
+LENGTH, PLACES = 16, 128
 
 
 def run(spec: Spec, out: Path) -> Result:

@@ -1,0 +1,68 @@
+"""Nothing lost: a run that is killed again and again ends with the same bytes as one that is not."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def contents(workflow):
+    """The sha256 of every file of every result, by path."""
+    found = {}
+    for path in workflow.folder.glob("results/*/*/manifest.json"):
+        for file in json.loads(path.read_text())["files"]:
+            found[f"{path.parent.name}/{file['path']}"] = file["sha256"]
+    return found
+
+
+def test_a_run_killed_at_many_moments_ends_with_the_same_bytes(pristine, finished, tmp_path):
+    """kill -9 to the whole process group, as a machine that loses power would, every few seconds."""
+    workflow = pristine.clone(tmp_path / "trellis")
+    command = ["snakemake", "--cores", "2", "--nolock", "results/report.html", "--config", "experiment=smoke"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    kills = 0
+    for seconds in (4, 9, 14, 8, 12):
+        process = subprocess.Popen(
+            command,
+            cwd=workflow.folder,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(seconds)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 3
+    assert workflow.snakemake("--nolock").returncode == 0, workflow.log
+    expected, found = contents(finished), contents(workflow)
+    # The report shows seconds and memory of its own run.
+    differing = {path for path in expected if found.get(path) != expected[path] and not path.startswith("report-")}
+    assert not differing
+    assert workflow.stale() == {}
+
+
+def test_the_finished_run_is_whole_and_nothing_in_it_is_superfluous(finished):
+    def ask(*words):
+        environment = {**os.environ, "PYTHONPATH": str(finished.folder / "workflow/scripts")}
+        command = ["python", "-m", "trellis", *words]
+        return subprocess.run(command, cwd=finished.folder, env=environment, capture_output=True, text=True)
+
+    verified = ask("verify")
+    assert verified.returncode == 0 and verified.stdout.endswith("48 results checked, 0 problems\n")
+    assert "0.0 MiB in 0 results" in ask("gc").stdout
+    assert ask("why", "--experiment", "smoke").stdout == "48 of 48 results are there\n"
+
+
+def test_a_second_run_has_nothing_to_do_within_five_seconds(finished):
+    begin = time.monotonic()
+    assert finished.snakemake().returncode == 0
+    assert "Nothing to be done" in finished.log
+    assert time.monotonic() - begin < 5
