@@ -173,7 +173,8 @@ def test_budgets_become_rows_by_largest_remainder(shares, context):
     rows = rows_per_source(mixture, context)
     assert sum(rows.values()) == sum(shares) // context
     for name, count in rows.items():
-        assert abs(count - mixture.sources[name].tokens / context) < 1 + 1e-6
+        quota = mixture.sources[name].tokens * sum(rows.values()) / mixture.tokens
+        assert abs(count - quota) < 1
         assert tokens_needed(count, context) == (count * context + 1 if count else 0)
 
 
