@@ -66,3 +66,14 @@ def test_a_second_run_has_nothing_to_do_within_five_seconds(finished):
     assert finished.snakemake().returncode == 0
     assert "Nothing to be done" in finished.log
     assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["snakemake --cores 16 --resources gpu=1 results/report.html", "snakemake --cores 2 results/report.html"],
+)
+def test_the_two_commands_of_the_readme_work_word_for_word(workflow, command):
+    workflow.edit("config/config.yaml", "experiment: demo", "experiment: smoke")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    answer = subprocess.run(command.split(), cwd=workflow.folder, env=environment, capture_output=True, text=True)
+    assert answer.returncode == 0 and "Nothing to be done" in answer.stdout + answer.stderr

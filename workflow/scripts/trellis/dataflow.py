@@ -200,7 +200,7 @@ class _Builder:
                 self._add("evaluate", "score", f"score-{label}", config, items=[items], generations=[generated])
             )
         config = {"statistics": evaluation.statistics, "headline": evaluation.headline}
-        return self._add("evaluate", "compare", "compare", config, scores=scores, items=[items])
+        return self._add("evaluate", "compare", "compare", config, scores=scores)
 
     def _report(self, comparison: Job) -> Job:
         """The report reads every manifest, so that each number in it leads back to a file."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from trellis.command import Result
-from trellis.documents import read_rows
 from trellis.errors import TrellisError
 from trellis.evaluate.bootstrap import interval, p_value, resampled_means
 from trellis.experiment.evaluation import Headline, Statistics
@@ -54,23 +54,23 @@ def collect(
 ) -> tuple[dict[str, list[int]], dict[tuple[str, str], tuple[np.ndarray, dict[Column, np.ndarray]]]]:
     """(seeds by model, by suite and split: clusters of the items, and by (model, metric) an item's mean over the seeds)."""
     seeds: dict[str, list[int]] = defaultdict(list)
-    tables: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
+    tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for manifest in scores:
         seeds[manifest.metrics["model"]].append(manifest.metrics["seed"])
-        tables[manifest.metrics["model"]].append(_columns(manifest))
+        tables[manifest.metrics["model"]].append(pd.read_parquet(manifest.path("scores.parquet")).set_index("id"))
     first = next(iter(tables.values()))[0]
     for model, found in tables.items():
-        if any(not np.array_equal(table["id"], first["id"]) for table in found):
+        if any(not table.index.equals(first.index) for table in found):
             raise TrellisError(f"evaluate_compare: {model} was not scored on the same items as the other models")
+    values = {
+        (model, metric): np.mean([table[metric].to_numpy(dtype=float, na_value=np.nan) for table in found], axis=0)
+        for model, found in tables.items()
+        for metric in METRICS
+    }
     groups = {}
-    for suite, split in sorted(set(zip(first["suite"], first["split"], strict=True))):
-        members = (first["suite"] == suite) & (first["split"] == split)
-        columns = {
-            (model, metric): np.mean([table[metric][members] for table in found], axis=0)
-            for model, found in tables.items()
-            for metric in METRICS
-        }
-        groups[suite, split] = (first["cluster"][members], columns)
+    for (suite, split), members in sorted(first.groupby(["suite", "split"]).indices.items()):
+        columns = {name: column[members] for name, column in values.items()}
+        groups[suite, split] = (first["cluster"].to_numpy(dtype=str)[members], columns)
     return dict(seeds), groups
 
 
@@ -105,9 +105,3 @@ def difference(
         }
     result["difference"] = result.pop("mean")
     return {**headline.model_dump(), **result, "confidence": settings.confidence, "resamples": settings.resamples}
-
-
-def _columns(manifest: Manifest) -> dict[str, np.ndarray]:
-    rows = list(read_rows([manifest.path("scores.parquet")]))
-    text = {name: np.array([row[name] for row in rows]) for name in ("id", "suite", "split", "cluster")}
-    return text | {name: np.array([row[name] for row in rows], dtype=float) for name in METRICS}
