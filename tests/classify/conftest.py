@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from publishing import publish
 from trellis.address import digest
 from trellis.documents import SCHEMA, document_id, write_table
 from trellis.experiment.section import complete
-from trellis.manifest import Manifest, list_files
 from trellis.spec import Spec
 
 THEMES = {
@@ -21,22 +21,6 @@ THEMES = {
 }
 FILLER = "the of and to in that it is was on with as by at from this they are be"
 ENCODER = {"kind": "wheel", "package": "tiny-encoder", "folder": "tiny_encoder/model"}
-
-
-def publish(folder: Path, stage: str, command: str, name: str, metrics: dict | None = None) -> Path:
-    """Makes a result of the files in `folder`."""
-    Manifest(
-        stage=stage,
-        command=command,
-        name=name,
-        fingerprint=name,
-        components={},
-        files=list_files(folder, {}),
-        metrics=metrics or {},
-        run={},
-        folder=folder,
-    ).write()
-    return folder
 
 
 def write_documents(root: Path, source: str, texts: dict[str, str], meta: dict[str, dict], shards=1) -> Path:

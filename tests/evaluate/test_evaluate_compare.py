@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from publishing import publish
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.evaluate.bootstrap import interval, p_value, resampled_means
-from trellis.manifest import Manifest, list_files
 
 METRICS = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1", "truncated")
 HEADLINE = {"treatment": "ours", "control": "theirs", "suite": "schema", "split": "unseen", "metric": "schema_valid"}
@@ -67,7 +67,7 @@ def test_a_p_value_is_never_zero_and_one_without_any_difference():
 
 @pytest.fixture
 def publish_scores(tmp_path):
-    def publish(model, seed, values, shift=0):
+    def write(model, seed, values, shift=0):
         """`values`: {split: list of schema_valid}; exact only in every second item."""
         folder = tmp_path / f"{model}-{seed}"
         folder.mkdir()
@@ -79,20 +79,9 @@ def publish_scores(tmp_path):
                 row["exact"] = float(score) if i % 2 else None
                 rows.append(row)
         pq.write_table(pa.Table.from_pylist(rows), folder / "scores.parquet")
-        Manifest(
-            stage="evaluate",
-            command="score",
-            name=folder.name,
-            fingerprint="0" * 64,
-            components={},
-            files=list_files(folder, {}),
-            metrics={"model": model, "seed": seed},
-            run={},
-            folder=folder,
-        ).write()
-        return folder
+        return publish(folder, "evaluate", "score", metrics={"model": model, "seed": seed})
 
-    return publish
+    return write
 
 
 @pytest.fixture

@@ -7,26 +7,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from publishing import publish
 from trellis.chat import attach
 from trellis.command import execute
-from trellis.manifest import Manifest, list_files
 
 CONTEXT, NEW = 96, 12
-
-
-def publish(folder):
-    Manifest(
-        stage="test",
-        command="test",
-        name=folder.name,
-        fingerprint="0" * 64,
-        components={},
-        files=list_files(folder, {}),
-        metrics={},
-        run={},
-        folder=folder,
-    ).write()
-    return folder
 
 
 @pytest.fixture(scope="module")

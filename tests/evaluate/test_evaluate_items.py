@@ -5,10 +5,10 @@ import json
 import jsonschema
 import pytest
 
+from publishing import publish
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.evaluate.items import check_gold, make_items
-from trellis.manifest import Manifest, list_files
 from trellis.sft.data import make_examples
 
 
@@ -28,17 +28,7 @@ def schemas(tmp_path):
             }
             rows.append({"schema_id": f"{side}-{i}", "cluster": f"{side}-{i}", "schema": schema, "origin": []})
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    Manifest(
-        stage="evaluate",
-        command="schemas",
-        name="schemas",
-        fingerprint="0" * 64,
-        components={},
-        files=list_files(folder, {}),
-        metrics={},
-        run={},
-        folder=folder,
-    ).write()
+    publish(folder, "evaluate", "schemas", "schemas")
     return folder
 
 

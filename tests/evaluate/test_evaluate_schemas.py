@@ -6,11 +6,11 @@ import zipfile
 import jsonschema
 import pytest
 
+from publishing import publish
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.evaluate.schemas import limit_names
 from trellis.evaluate.vocabulary import HELD_OUT_CATEGORIES, TRAINING_CATEGORIES, plain, read_vocabulary
-from trellis.manifest import Manifest, list_files
 
 POOL = {
     "packages": ["bfcl-eval", "cfn-lint"],
@@ -61,17 +61,7 @@ def wheels(tmp_path):
         }
         archive.writestr("cfnlint/data/schemas/resources/0a.json", json.dumps(resource))
     for path, package in ((bfcl, "bfcl-eval"), (cfn, "cfn-lint")):
-        Manifest(
-            stage="download",
-            command="wheel",
-            name=package,
-            fingerprint="0" * 64,
-            components={},
-            files=list_files(path.parent, {}),
-            metrics={"package": package},
-            run={},
-            folder=path.parent,
-        ).write()
+        publish(path.parent, "download", "wheel", package, metrics={"package": package})
     return {"bfcl-eval": bfcl, "cfn-lint": cfn}
 
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from publishing import publish
 from trellis.command import execute
 from trellis.documents import read_rows
 from trellis.errors import TrellisError
 from trellis.evaluate.score import METRICS, score
-from trellis.manifest import Manifest, list_files
 
 SCHEMA = {
     "type": "object",
@@ -78,17 +78,7 @@ def run_score(make_spec, tmp_path):
         made = [{"id": key, "output": text, "n_in": 1, "n_out": 1, "stop": "eos"} for key, text in outputs.items()]
         (folders["generations"] / "generations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
         for name, folder in folders.items():
-            Manifest(
-                stage="evaluate",
-                command="x",
-                name=name,
-                fingerprint="0" * 64,
-                components={},
-                files=list_files(folder, {}),
-                metrics={},
-                run={},
-                folder=folder,
-            ).write()
+            publish(folder, "evaluate", "x", name)
         config = {"model": "m", "seed": 0}
         inputs = {role: [folder] for role, folder in folders.items()}
         return execute(make_spec("evaluate", "score", "score", config, inputs), tmp_path / "out")

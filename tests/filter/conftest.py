@@ -8,28 +8,12 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from publishing import publish
 from trellis.documents import SCHEMA, document_id, write_table
-from trellis.manifest import Manifest, list_files
 from trellis.records import write_records
 
 FIRST, LAST = "ba ce di fo gu ha je ki lo mu", "ran les mit nos tur"
 WORDS = [first + last for first in FIRST.split() for last in LAST.split()]
-
-
-def publish(folder: Path, stage: str, command: str, name: str, metrics: dict | None = None) -> Path:
-    """Makes a result of the files in `folder`."""
-    Manifest(
-        stage=stage,
-        command=command,
-        name=name,
-        fingerprint=name,
-        components={},
-        files=list_files(folder, {}),
-        metrics=metrics or {},
-        run={},
-        folder=folder,
-    ).write()
-    return folder
 
 
 @pytest.fixture(scope="session")

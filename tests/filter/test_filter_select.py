@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from publishing import publish
 from trellis.command import execute
 from trellis.documents import write_table
 from trellis.errors import TrellisError
 from trellis.filter.duplicates import SCHEMA
 from trellis.filter.pool import hashed
 from trellis.filter.rules import quantiles
-from trellis.manifest import Manifest, list_files
 
 CURATION = {"relevance_topics": ["mathematics_statistics"]}
 
@@ -45,18 +45,7 @@ def removed(tmp_path):
         ]
         folder = tmp_path / "duplicates"
         write_table(folder / "duplicates.parquet", SCHEMA, rows)
-        Manifest(
-            stage="filter",
-            command="duplicates",
-            name="duplicates",
-            fingerprint="",
-            components={},
-            files=list_files(folder, {}),
-            metrics={},
-            run={},
-            folder=folder,
-        ).write()
-        return folder
+        return publish(folder, "filter", "duplicates")
 
     return make
 

@@ -15,11 +15,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from publishing import publish
 from trellis.command import execute
 from trellis.documents import END_OF_TEXT
 from trellis.errors import TrellisError
 from trellis.experiment.pretraining import Pretraining
-from trellis.manifest import Manifest, list_files
+from trellis.manifest import Manifest
 from trellis.pretrain import checkpoint
 from trellis.pretrain.rows import Mixture
 from trellis.pretrain.schedule import learning_rate
@@ -39,15 +40,6 @@ RECIPE = {
 }  # fmt: skip
 
 
-def publish(folder, metrics):
-    result = Manifest(
-        stage="x", command="x", name="x", fingerprint="x", components={}, files=list_files(folder, {}), metrics=metrics,
-        run={}, folder=folder,
-    )  # fmt: skip
-    result.write()
-    return folder
-
-
 @pytest.fixture
 def mixture(tmp_path):
     """Two sources of a learnable pattern: every token follows from the one before."""
@@ -62,7 +54,7 @@ def mixture(tmp_path):
             tokens.astype(np.uint16).tofile(folder / split / f"{name}.bin")
             entries.append({"source": name, "rows": count, "bytes": count * CONTEXT})
     np.save(folder / "train/order.npy", random.permutation(120).astype(np.uint32))
-    return publish(folder, {"context": CONTEXT, "sources": sources, "validation": validation})
+    return publish(folder, metrics={"context": CONTEXT, "sources": sources, "validation": validation})
 
 
 @pytest.fixture
@@ -77,7 +69,7 @@ def tokenizer(tmp_path):
     tokenizer.save(str(folder / "tokenizer.json"))
     special = {"eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}))
-    return publish(folder.parent, {})
+    return publish(folder.parent)
 
 
 @pytest.fixture

@@ -9,34 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from publishing import publish
 from trellis.budget import rows_per_source, tokens_needed
 from trellis.command import execute
 from trellis.documents import END_OF_TEXT, SCHEMA, document_id, write_table
 from trellis.errors import TrellisError
 from trellis.experiment.mixture import Mixture
-from trellis.manifest import Manifest, list_files
 from trellis.tokenize.pack import _bytes_of_tokens
 
 SELECTED = pa.schema([("doc_id", pa.uint64()), ("split", pa.string()), ("rank", pa.uint32())])
 WORDS = ["the", "model", "reads", "a", "schema", "and", "writes", '{"key":', "12}", "naïve", "or", "not", "–", "日本"]
-
-
-def publish(folder, stage, name, write):
-    """A finished result, as another stage would have left it."""
-    folder.mkdir(parents=True)
-    write(folder)
-    Manifest(
-        stage=stage,
-        command="x",
-        name=name,
-        fingerprint=name,
-        components={},
-        files=list_files(folder, {}),
-        metrics={},
-        run={},
-        folder=folder,
-    ).write()
-    return folder
 
 
 def documents_of(source, count, seed=0):
@@ -54,15 +36,10 @@ def documents_of(source, count, seed=0):
 def pool(tmp_path, make_spec):
     """Two sources, a tokenizer trained on them, and a selection of most documents in a shuffled order."""
     sources = {name: documents_of(name, 80, seed) for seed, name in enumerate(("alpha", "beta"))}
-    folders = [
-        publish(
-            tmp_path / name,
-            "download",
-            name,
-            lambda folder, rows=rows: write_table(folder / "documents/000.parquet", SCHEMA, rows),
-        )
-        for name, rows in sources.items()
-    ]
+    folders = []
+    for name, rows in sources.items():
+        write_table(tmp_path / name / "documents/000.parquet", SCHEMA, rows)
+        folders.append(publish(tmp_path / name, "download", "ingest"))
     spec = make_spec(
         "tokenize",
         "tokenizer",
@@ -71,17 +48,15 @@ def pool(tmp_path, make_spec):
     )
     tokenizer = execute(spec, tmp_path / "tokenizer").folder
 
-    def write_selection(folder):
-        for name, rows in sources.items():
-            ranks = np.random.default_rng(5).permutation(len(rows))
-            chosen = [
-                {"doc_id": row["doc_id"], "split": "validation" if rank < 8 else "train", "rank": int(rank)}
-                for row, rank in zip(rows, ranks, strict=True)
-                if rank < 70
-            ]
-            write_table(folder / f"selected/{name}.parquet", SELECTED, chosen)
-
-    selected = publish(tmp_path / "selected", "filter", "select", write_selection)
+    for name, rows in sources.items():
+        ranks = np.random.default_rng(5).permutation(len(rows))
+        chosen = [
+            {"doc_id": row["doc_id"], "split": "validation" if rank < 8 else "train", "rank": int(rank)}
+            for row, rank in zip(rows, ranks, strict=True)
+            if rank < 70
+        ]
+        write_table(tmp_path / f"selection/selected/{name}.parquet", SELECTED, chosen)
+    selected = publish(tmp_path / "selection", "filter", "select")
     return sources, folders, tokenizer, selected
 
 
