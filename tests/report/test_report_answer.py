@@ -10,7 +10,7 @@ from trellis.report.study import Arm, Tuning
 def ask(study):
     """ask(low, high, ...) -> the answer for the headline of the study, with two arms that differ in their data only."""
 
-    def build(low, high, rates=(0.5, 0.4), control=None, seeds=(0,), problem=None, heuristic=()):
+    def build(low, high, rates=(0.5, 0.4), control=None, seeds=(0, 1, 2), problem=None, heuristic=()):
         chosen = study.experiment["evaluation"]["headline"]
         arms = [
             Arm(chosen["treatment"], 0, "LLaMA", "curated", 1_000, 300_000),
@@ -102,7 +102,7 @@ def test_heuristic_labels_floor_and_ceiling_are_named(ask):
 
 
 def test_seeds_are_counted_and_not_claimed_for_the_interval(ask):
-    one, three = ask(0.1, 0.2), ask(0.1, 0.2, seeds=(0, 1, 2))
+    one, three = ask(0.1, 0.2, seeds=(0,)), ask(0.1, 0.2)
     assert "1 fine-tuning seed," in one.evidence and "3 fine-tuning seeds," in three.evidence
     assert any("neither the fine-tuning seed nor the luck of the one pretraining run" in limit for limit in one.limits)
     assert any("neither the fine-tuning seed (scores are means over 3 seeds) nor" in limit for limit in three.limits)
@@ -112,3 +112,10 @@ def test_seeds_are_counted_and_not_claimed_for_the_interval(ask):
 def test_every_metric_that_a_headline_may_have_is_worded(ask, study, metric):
     study.headline["metric"] = metric
     assert "fine-tuning, the " in ask(0.1, 0.2).evidence
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_an_interval_over_items_alone_is_no_answer_however_clear(ask, seeds):
+    found = ask(0.1, 0.2, seeds=seeds)
+    assert found.verdict == "cannot tell"
+    assert "seed" in found.claim and "cannot tell an effect of the data from the luck of the draw" in found.claim

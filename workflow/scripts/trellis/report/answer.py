@@ -14,6 +14,9 @@ METRICS = {
     "key_f1": "the mean F1 over keys",
 }
 FLOOR = 0.01
+# With fewer, the luck of one fine-tuning run passes for an effect: identical runs of small models differ by more than
+# such intervals are wide.
+FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ def _obstacle(experiment: dict[str, Any], treatment: Arm, control: Arm, tuning: 
         return f"{treatment.name} was not pretrained on a curated mixture"
     if mixtures[0] == mixtures[1]:
         return "both models were pretrained on the same mixture"
+    if len(tuning.seeds) < FEWEST_SEEDS:
+        seeds = plural(len(tuning.seeds), "fine-tuning seed")
+        return f"{seeds} per model cannot tell an effect of the data from the luck of the draw"
     return None
 
 
