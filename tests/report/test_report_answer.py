@@ -46,7 +46,7 @@ def test_sentence_names_all_that_was_compared(ask, study):
     assert ask(0.021, 0.146).evidence == (
         f"after identical fine-tuning, the rate of schema-valid JSON on unseen schemas is 50.0% for "
         f"{chosen['treatment']} (curated mixture) and 40.0% for {chosen['control']} (uncurated mixture), a difference of "
-        f"+8.3 percentage points (95% interval +2.1 to +14.6; 200 items over 187 schema clusters; 1 fine-tuning seed, "
+        f"+8.3 percentage points (95% interval +2.1 to +14.6; 200 items over 187 schema clusters; 3 fine-tuning seeds, "
         f"one pretraining run per model)."
     )
     assert "difference of −8.3 percentage points (95% interval −14.6 to −2.1;" in ask(-0.146, -0.021).evidence
