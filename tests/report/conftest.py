@@ -126,6 +126,11 @@ class Study:
         }
         self.add("classify", "train", "classifier", metrics={"rubrics": quality}, seconds=48.0, peak_mib=1504.0)
         pairs = [{"removed": "ultrachat", "kept": "wikipedia", "documents": 31}]
+        counts = {
+            name: {"tokens": 70_001 + i, "tokens_reference": 50_001 + i}
+            for i, name in enumerate(self.experiment["sources"])
+        }
+        self.add("filter", "features", "features", metrics={"sources": counts})
         self.add("filter", "duplicates", "duplicates", metrics={"pairs": pairs, "sources": {}, "clusters": {}})
         for name, mixture in self.experiment["mixtures"].items():
             sources = {}

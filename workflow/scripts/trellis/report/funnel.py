@@ -32,9 +32,18 @@ def _reading(results: Results, source: str) -> dict[str, Any]:
     made = results.find("download", "ingest", source)
     if made is None:
         return {"source": source, "metrics": None}
+    features = results.find("filter", "features")
+    counted = features.metrics["sources"].get(source, {}) if features else {}
     rejected = made.metrics["rejected"]
     reasons = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(rejected.items()))
-    return {"source": source, "metrics": made.metrics, "rejected": sum(rejected.values()), "reasons": reasons}
+    return {
+        "source": source,
+        "metrics": made.metrics,
+        "tokens": counted.get("tokens"),
+        "reference_tokens": counted.get("tokens_reference"),
+        "rejected": sum(rejected.values()),
+        "reasons": reasons,
+    }
 
 
 def _mixture(results: Results, name: str, sources: dict[str, Any]) -> dict[str, Any]:
