@@ -67,7 +67,7 @@ def test_numbers_are_those_of_the_files(study, report):
                 source,
             )
     assert "finemath 900 502 3,703,701 70,003 50,003 0" in words
-    assert "pes2o 900 503 4,938,268 8 bad encoding 1, too short 7" in words
+    assert "pes2o 900 503 4,938,268 70,004 50,004 8 bad encoding 1, too short 7" in words
     assert "finemath curated 500 31 4 10 60 195 200" in words and "finemath not in it 500 31 4 10 60 395 0" in words
     assert "finemath curated 200,000 12,400 1,600 4,000 24,000 78,000 80,000" in words
     assert "ultrachat wikipedia 31" in words
