@@ -1,8 +1,7 @@
 """`snakemake --cores 16 --resources gpu=1 results/report.html`, word for word, is a command that Snakemake can read."""
 
 import pytest
-
-from trellis.snakemake_command import targets_first
+from snakemake_command import targets_first
 
 
 @pytest.mark.parametrize(

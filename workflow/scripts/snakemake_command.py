@@ -2,6 +2,8 @@
 
 Snakemake's `--resources` takes every word up to the next option, so that in `snakemake --resources gpu=1 results/report.html`
 the target is read as a resource and the command fails. A resource holds `=` and a target of this workflow never does.
+
+It stands outside the package, because a Snakefile must find its own clone's `trellis`, not one that was imported before it.
 """
 
 import sys
