@@ -1,7 +1,9 @@
 """Nothing lost: a run that is killed again and again ends with the same bytes as one that is not."""
 
+import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -47,6 +49,26 @@ def test_a_run_killed_at_many_moments_ends_with_the_same_bytes(pristine, finishe
     differing = {path for path in expected if found.get(path) != expected[path] and not path.startswith("report-")}
     assert not differing
     assert workflow.stale() == {}
+
+
+def test_a_result_that_snakemake_was_killed_before_noting_is_kept_and_the_rest_is_made(workflow):
+    (manifest,) = workflow.folder.glob("results/sft/trellis-s0-*/manifest.json")
+    for folder in workflow.folder.glob("results/*/*trellis-s0-*"):
+        if folder.parent.name == "evaluate":
+            shutil.rmtree(folder)
+    for folder in (*workflow.folder.glob("results/evaluate/compare-*"), workflow.folder / "results/report"):
+        shutil.rmtree(folder)
+    (workflow.folder / "results/report.html").unlink()
+    name = base64.b64encode(str(manifest.relative_to(workflow.folder)).encode()).decode()
+    (workflow.folder / ".snakemake/incomplete" / name).write_text('{"external_jobid": null}')
+    expected = {
+        "evaluate_generate": 1,
+        "evaluate_score": 1,
+        "evaluate_compare": 1,
+        "report_build": 1,
+        "report_publish": 1,
+    }
+    assert workflow.stale() == expected
 
 
 def test_the_finished_run_is_whole_and_nothing_in_it_is_superfluous(finished):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from trellis.device import autocast
 from trellis.errors import TrellisError
 from trellis.experiment.pretraining import Pretraining
+from trellis.manifest import write_atomically
 from trellis.pretrain import checkpoint
 from trellis.pretrain.rows import Mixture
 from trellis.pretrain.schedule import learning_rate
@@ -147,8 +148,8 @@ def _last_loss(lines: list[dict]) -> str:
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:
-    """Writes JSON lines."""
-    path.write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in lines), encoding="utf-8")
+    """Writes JSON lines, the old ones until all new ones are there."""
+    write_atomically(path, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
 
 
 def _adamw(module: torch.nn.Module, recipe: Pretraining) -> torch.optim.AdamW:
