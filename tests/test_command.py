@@ -67,7 +67,7 @@ logging.basicConfig(level=logging.INFO, filename=sys.argv[1], format="%(message)
 progress.SECONDS_BETWEEN_LINES = 0.2
 with progress.bar("counting", 40, "steps") as bar:
     for _ in range(40):
-        time.sleep(0.02)
+        time.sleep(0.06)
         bar.advance(note="loss 1.5")
 """
 
