@@ -8,11 +8,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
-Item = TypeVar("Item")
 LOG = logging.getLogger("trellis")
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -49,14 +47,6 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
         counter = Bar(label, total, unit, draw)
         yield counter
         counter.line()
-
-
-def track(items: Iterable[Item], label: str, total: int, unit: str) -> Iterator[Item]:
-    """Yields the items and counts them on a bar."""
-    with bar(label, total, unit) as counter:
-        for item in items:
-            yield item
-            counter.advance()
 
 
 @contextmanager

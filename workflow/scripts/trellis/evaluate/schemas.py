@@ -1,6 +1,5 @@
 """evaluate_schemas: the schemas of both sides of the seen/unseen split, before any item or training example exists."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from trellis.command import Result
 from trellis.errors import TrellisError
 from trellis.evaluate.vocabulary import Property, plain, read_vocabulary
 from trellis.experiment.evaluation import SchemaPool
+from trellis.records import write_records
 from trellis.schema_tasks import seeded
 from trellis.spec import Spec
 
@@ -34,8 +34,7 @@ def run(spec: Spec, out: Path) -> Result:
     ]
     rows = {"training.jsonl": training, "held_out.jsonl": held_out, "reference.jsonl": reference}
     for name, content in rows.items():
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in content)
-        (out / name).write_text("".join(lines), encoding="utf-8")
+        write_records(out / name, content)
     metrics = {
         "training": {"schemas": len(training), "names": len(names_of(training)), "by_kind": _sizes(known)},
         "held_out": {
