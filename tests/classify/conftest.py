@@ -39,7 +39,7 @@ def write_documents(root: Path, source: str, texts: dict[str, str], meta: dict[s
     folder, size = root / source, -(-len(rows) // shards)
     for shard in range(shards):
         write_table(folder / f"documents/{shard:03}.parquet", SCHEMA, rows[shard * size : (shard + 1) * size])
-    return publish(folder, "download", "ingest", source)
+    return publish(folder, "download", "ingest", source, {"source": source})
 
 
 def themed_texts(count: int, seed: int) -> dict[str, str]:

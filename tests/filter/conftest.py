@@ -36,7 +36,7 @@ def documents(tmp_path):
         for shard in range(shards):
             part = rows[shard * size : (shard + 1) * size]
             write_table(folder / f"documents/{shard:03}.parquet", SCHEMA, part)
-        return publish(folder, "download", "ingest", source)
+        return publish(folder, "download", "ingest", source, {"source": source})
 
     return make
 

@@ -90,6 +90,7 @@ class Study:
             self.add("download", "wheel", f"wheel-{package}", config={"package": package, "pin": pin})
         for number, source in enumerate(self.experiment["sources"]):
             metrics = {
+                "source": source,
                 "documents": 500 + number,
                 "bytes": 1_234_567 * (number + 1),
                 "rejected": {"too_short": 7, "bad_encoding": 1} if number % 2 else {},

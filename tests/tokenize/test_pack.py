@@ -39,7 +39,7 @@ def pool(tmp_path, make_spec):
     folders = []
     for name, rows in sources.items():
         write_table(tmp_path / name / "documents/000.parquet", SCHEMA, rows)
-        folders.append(publish(tmp_path / name, "download", "ingest"))
+        folders.append(publish(tmp_path / name, "download", "ingest", metrics={"source": name}))
     spec = make_spec(
         "tokenize",
         "tokenizer",
@@ -67,6 +67,9 @@ def pack(pool, make_spec, out, tokens=4000, context=32, folders=None):
         "sources": {"beta": {"tokens": tokens // 4}, "alpha": {"tokens": tokens - tokens // 4}},
     }
     mixture = Mixture.model_validate(mixture)
+    granted = {name: {"granted_tokens": rows * context} for name, rows in rows_per_source(mixture, context).items()}
+    (selected / "plan.json").write_text(json.dumps({"sources": granted}))
+    publish(selected, "filter", "select")
     spec = make_spec(
         "tokenize",
         "pack",

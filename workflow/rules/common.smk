@@ -10,6 +10,8 @@ sys.path.insert(0, SCRIPTS)
 PATHS = [SCRIPTS, os.environ.get("PYTHONPATH")]
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, PATHS)))
 
+from snakemake.resources import Resource
+
 from trellis.errors import TrellisError
 from trellis.plan import load_plan
 from trellis.published import WITNESS, is_current, take_down
@@ -18,6 +20,10 @@ try:
     PLAN = load_plan(Path("."), config)
 except TrellisError as error:
     sys.exit(f"error: {error}")
+
+# Not in the profile: `--resources gpu=1` on the command line replaces the profile's resources, and would lift the limit.
+if "net" not in workflow.global_resources:
+    workflow.register_resource("net", Resource("net", PLAN.config.machine.downloads))
 
 JOBS = {str(job.folder): job for job in PLAN.jobs}
 

@@ -1,4 +1,4 @@
-# Reads:  a packed mixture, the tokenizer
+# Reads:  a packed mixture or the files of a released model, the tokenizer
 # Writes: results/pretrain/MODEL-FINGERPRINT/ (a model folder that transformers loads)
 
 
@@ -18,6 +18,25 @@ rule pretrain_train:
     threads: 1
     resources:
         gpu=gpus(),
+    shell:
+        "python -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
+        " --out results/pretrain/{wildcards.job} --threads {threads} --log {log}"
+
+
+rule pretrain_pretrained:
+    input:
+        upstream("pretrain"),
+    output:
+        "results/pretrain/{job}/manifest.json",
+    log:
+        "results/pretrain/{job}/log.txt",
+    benchmark:
+        "results/pretrain/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("pretrain_pretrained"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
     shell:
         "python -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
         " --out results/pretrain/{wildcards.job} --threads {threads} --log {log}"

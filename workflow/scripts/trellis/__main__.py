@@ -1,6 +1,8 @@
 """`python -m trellis`: questions about an experiment and its results, asked in the workflow's folder.
 
 show [EXPERIMENT]   the resolved experiment: parameters, tokens per source, steps, defaults filled in
+lock [EXPERIMENT]   pin all that the experiment reads from elsewhere, to the byte (needs the network); --check only says
+                    what has changed since
 why                 which results are missing, and what differs from the nearest ones that are there
 specs               write every missing result's spec.json, to run stages by hand
 verify              hash every stored file again

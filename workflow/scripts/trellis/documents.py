@@ -8,7 +8,8 @@
 | licence | string | SPDX name or the licence's own words |
 | meta | string | a JSON object: what the source says of the document (labels, scores, native id) |
 
-Text is written once. Later tables are thin, keyed by doc_id and in the same order as the documents.
+Text is written once, a source in one table or in many (shards). Later tables are thin, keyed by doc_id and in the same
+order as the documents.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+
+from trellis.manifest import Manifest
 
 SCHEMA = pa.schema(
     [
@@ -51,6 +54,14 @@ def write_table(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -
         if batch or not total:
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
     return total + len(batch)
+
+
+def tables_by_source(manifests: Iterable[Manifest]) -> dict[str, list[Path]]:
+    """The document tables of each source, in the order of the results given: the order of all later tables."""
+    tables: dict[str, list[Path]] = {}
+    for made in manifests:
+        tables.setdefault(made.metrics["source"], []).extend(made.paths("documents/"))
+    return tables
 
 
 def read_rows(paths: Iterable[Path], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

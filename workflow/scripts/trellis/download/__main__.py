@@ -2,4 +2,4 @@
 
 from trellis.command import main
 
-main("download")
+main("download", online=True)

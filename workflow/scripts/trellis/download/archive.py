@@ -12,7 +12,6 @@ Readers add reasons of their own through `Archive.reject`.
 
 import errno
 import gzip
-import re
 import struct
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from typing import IO, Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from trellis.errors import TrellisError
+from trellis.patterns import matching
 
 MAX_WHOLE = 64 * 2**20  # bytes of a member that is held in memory at once, uncompressed
 MAX_STREAMED = 2**30  # bytes of a member that is read line by line, uncompressed
@@ -58,8 +58,7 @@ class Raw:
 class Archive:
     """The members of a wheel that match `patterns`, in the order of their paths; `rejected` counts by reason.
 
-    In a pattern `*` stands for any characters but `/`, and `**/` for any folders. Raises TrellisError when the wheel is
-    no zip file or a pattern matches nothing.
+    Raises TrellisError when the wheel is no zip file or a pattern matches nothing.
     """
 
     def __init__(self, wheel: Path, patterns: list[str]) -> None:
@@ -71,14 +70,13 @@ class Archive:
                 f"{wheel.name} is not a readable zip file ({error}); delete its folder and run again"
             ) from None
         names = sorted({info.filename for info in self._zip.infolist() if not info.is_dir()})
-        matched: set[str] = set()
-        for pattern in patterns:
-            found = [name for name in names if _regex(pattern).fullmatch(name)]
-            if not found:
-                self._zip.close()
-                raise TrellisError(f"`{pattern}` matches none of the {len(names)} members of {wheel.name}")
-            matched.update(found)
-        self.members = sorted(matched)
+        try:
+            self.members = matching(names, patterns)
+        except KeyError as missing:
+            self._zip.close()
+            raise TrellisError(
+                f"`{missing.args[0]}` matches none of the {len(names)} members of {wheel.name}"
+            ) from None
 
     def __enter__(self) -> "Archive":
         return self
@@ -165,8 +163,3 @@ class Archive:
             return adapter.validate_json(text)
         except ValidationError:
             return self.reject("malformed")
-
-
-def _regex(pattern: str) -> re.Pattern[str]:
-    parts = {"**/": "(?:.*/)?", "*": "[^/]*"}
-    return re.compile("".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", pattern)))

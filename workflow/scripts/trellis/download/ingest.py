@@ -1,5 +1,6 @@
 """From pinned wheels to the document table of one source."""
 
+import importlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,39 +11,12 @@ from trellis.command import Result
 from trellis.documents import SCHEMA, write_table
 from trellis.download.archive import Archive
 from trellis.download.pool import Pool
-from trellis.download.readers import (
-    abstracts,
-    cli_examples,
-    codeio,
-    dialogues,
-    docstrings,
-    elements_sql,
-    factbook,
-    schelling_point,
-    schelling_point_copies,
-    text_compression,
-    wiki_summaries,
-)
 from trellis.errors import TrellisError
 from trellis.experiment.sources import Source
 from trellis.manifest import WORK
 from trellis.spec import Spec
 
 LOG = logging.getLogger("trellis")
-# Imported by name, not looked up: the code digest follows imports, and an edited reader must make its results stale.
-READERS = {
-    "abstracts": abstracts.read,
-    "cli_examples": cli_examples.read,
-    "codeio": codeio.read,
-    "dialogues": dialogues.read,
-    "docstrings": docstrings.read,
-    "elements_sql": elements_sql.read,
-    "factbook": factbook.read,
-    "schelling_point": schelling_point.read,
-    "schelling_point_copies": schelling_point_copies.read,
-    "text_compression": text_compression.read,
-    "wiki_summaries": wiki_summaries.read,
-}
 TABLE = "documents/000.parquet"
 
 
@@ -57,7 +31,9 @@ def run(spec: Spec, out: Path) -> Result:
     try:
         for part in source.parts:
             with Archive(wheels[part.package], part.members) as archive:
-                for raw in READERS[part.reader](archive):
+                # The plan names the reader's module in the job's `modules`, so that its code is part of the address.
+                reader = importlib.import_module(f"trellis.download.readers.{part.reader}")
+                for raw in reader.read(archive):
                     pool.add(raw)
             rejected += archive.rejected
             LOG.info("%s: %d documents after %s of %s", name, len(pool), part.reader, part.package)
@@ -69,6 +45,7 @@ def run(spec: Spec, out: Path) -> Result:
     finally:
         pool.close()
     metrics = {
+        "source": name,
         "documents": documents,
         "bytes": size["bytes"],
         "rejected": dict(sorted(rejected.items())),

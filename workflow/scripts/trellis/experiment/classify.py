@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Runtime, Section
 
 
@@ -15,11 +16,10 @@ class WheelEncoder(Section):
     folder: str
 
 
-class HubEncoder(Section):
+class HubEncoder(OnHub):
     """A pretrained encoder on the hub, pinned by the lock's `repos`."""
 
     kind: Literal["hub"]
-    repo: str
 
 
 Encoder = Annotated[WheelEncoder | HubEncoder, Field(discriminator="kind")]

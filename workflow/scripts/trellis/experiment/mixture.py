@@ -15,7 +15,9 @@ class Share(Section):
 
 
 class Mixture(Section):
-    """A token budget over sources; the shares must sum to `tokens`."""
+    """A token budget over sources; the shares must sum to `tokens`. A source that is short of its share by at most the
+    share `tolerance` of it gives what it has, with a warning; one that is short of more is an error."""
 
     tokens: PositiveInt
+    tolerance: float = Field(default=0.0, ge=0, lt=1)
     sources: dict[str, Share] = Field(min_length=1)

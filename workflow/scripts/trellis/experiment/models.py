@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Section
 
 
@@ -36,11 +37,10 @@ class GptNeox(Decoder):
     norm_eps: PositiveFloat = 1e-5
 
 
-class Pretrained(Section):
+class Pretrained(OnHub):
     """A causal language model from the hub, pinned by the lock's `repos`, with what its card states of its training."""
 
     kind: Literal["pretrained"]
-    repo: str
     parameters: PositiveInt
     training_tokens: PositiveInt
 

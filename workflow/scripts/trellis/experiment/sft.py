@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Runtime, Section
 
 
@@ -25,11 +26,12 @@ class SftTraining(Section):
     micro_batch: Runtime[PositiveInt] = 8
 
 
-class SftHubSet(Section):
-    """A set of conversations on the hub, pinned by the lock's `repos`; `converter` names how rows become messages."""
+class SftHubSet(OnHub):
+    """A set of conversations on the hub, pinned by the lock's `repos`: a seeded sample of `examples` rows of `files`.
+    `converter` names the module of `trellis.sft.converters` that turns a row into messages."""
 
-    repo: str
-    converter: str
+    files: list[str] = Field(min_length=1)
+    converter: Literal["apigen", "hermes", "messages", "toolace"]
     examples: PositiveInt
 
 

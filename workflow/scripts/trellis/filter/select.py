@@ -1,6 +1,7 @@
 """filter_select: the documents of one mixture, and the plan that says how they came to be chosen."""
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from trellis.filter.rules import below_floors, curated_order, random_order, take
 from trellis.manifest import Manifest
 from trellis.spec import Spec
 
+LOG = logging.getLogger("trellis")
 SCHEMA = pa.schema([("doc_id", pa.uint64()), ("split", pa.string()), ("rank", pa.uint32())])
 FATES = ("duplicates", "contaminated", "held_out")
 
 
 def run(spec: Spec, out: Path) -> Result:
-    """Writes selected/<source>.parquet and plan.json. Raises TrellisError when a source is short of tokens."""
+    """Writes selected/<source>.parquet and plan.json. Raises TrellisError when a source is short of more
+    tokens than the mixture tolerates."""
     mixture = Mixture.model_validate(spec.config["mixture"])
     curation = Curation.model_validate(spec.config["curation"])
     context, seed = spec.config["context"], spec.config["seed"]
@@ -48,9 +51,16 @@ def run(spec: Spec, out: Path) -> Result:
         file = f"selected/{name}.parquet"
         files[file] = write_table(out / file, SCHEMA, _rows(pool, chosen, seed))
         plan[name] = _account(pool, places, chosen, asked, rows * context, share.select if share else None)
-    _refuse_shortage(
-        spec.name.removeprefix("select-"), plan, {n: tokens_needed(r, context) for n, r in rows_of.items()}
-    )
+    shortages = _shortages(mixture, plan, {n: tokens_needed(r, context) for n, r in rows_of.items()})
+    _refuse(spec.name.removeprefix("select-"), mixture, plan, shortages)
+    for name in shortages:
+        entry = plan[name]
+        missing = 1 - entry["selected_tokens"] / entry["asked_tokens"]
+        LOG.warning(
+            "%s: %s of %s tokens, %.2f %% short", name, entry["selected_tokens"], entry["asked_tokens"], 100 * missing
+        )
+        # Whole rows of what there is; the token after the last row is its last target.
+        entry["granted_tokens"] = (entry["selected_tokens"] - 1) // context * context
     content = {"sources": plan}
     (out / "plan.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return Result(content, files)
@@ -110,22 +120,32 @@ def _mean(scores: np.ndarray) -> float | None:
     return round(float(known.mean(dtype=np.float64)), 4) if len(known) else None
 
 
-def _refuse_shortage(mixture: str, plan: dict, needed: dict[str, int]) -> None:
-    """Raises TrellisError, naming every short source and the numbers that would fit."""
-    short = {
-        name: entry
+def _shortages(mixture: Mixture, plan: dict, needed: dict[str, int]) -> list[str]:
+    """The sources that hold fewer tokens than were asked for, or than their rows need."""
+    return [
+        name
         for name, entry in plan.items()
-        if entry["selected_tokens"] < max(entry["asked_tokens"], needed.get(name, 0))
+        if name in mixture.sources and entry["selected_tokens"] < max(entry["asked_tokens"], needed[name])
+    ]
+
+
+def _refuse(label: str, mixture: Mixture, plan: dict, shortages: list[str]) -> None:
+    """Raises TrellisError, naming every source that is short of more than the tolerance and the numbers that would fit."""
+    short = {
+        name: plan[name]
+        for name in shortages
+        if plan[name]["selected_tokens"] < (1 - mixture.tolerance) * plan[name]["asked_tokens"] or not mixture.tolerance
     }
     if not short:
         return
-    shortages = "; ".join(
+    sentences = "; ".join(
         f"{name} asks for {entry['asked_tokens']:,} tokens and {entry['available_tokens']:,} are available in "
         f"{entry['documents']['available']:,} of {entry['documents']['raw']:,} documents"
         for name, entry in short.items()
     )
     numbers = ", ".join(f"{name}: {{tokens: {entry['available_tokens']}}}" for name, entry in short.items())
     raise TrellisError(
-        f"mixtures.{mixture}: {shortages}; set at most {numbers} under mixtures.{mixture}.sources (and "
-        f"mixtures.{mixture}.tokens to their sum), or raise max_documents of these sources"
+        f"mixtures.{label}: {sentences}; set at most {numbers} under mixtures.{label}.sources (and "
+        f"mixtures.{label}.tokens to their sum), or give these sources more documents (max_documents; or `tokens` of "
+        f"their parts, and `python -m trellis lock`)"
     )

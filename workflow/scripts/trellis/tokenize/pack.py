@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from trellis.budget import rows_per_source, tokens_needed
+from trellis.budget import tokens_needed
 from trellis.command import Result
-from trellis.documents import END_OF_TEXT, read_rows
+from trellis.documents import END_OF_TEXT, read_rows, tables_by_source
 from trellis.errors import TrellisError
 from trellis.experiment.mixture import Mixture
 from trellis.manifest import WORK
@@ -28,16 +28,18 @@ def run(spec: Spec, out: Path) -> Result:
     # A document that spells out <|endoftext|> holds text, not the end of a document.
     tokenizer.encode_special_tokens = True
     selected = spec.input("selected")
-    granted = rows_per_source(mixture, context)
+    plan = json.loads(selected.path("plan.json").read_text(encoding="utf-8"))["sources"]
+    granted = {name: plan[name]["granted_tokens"] // context for name in mixture.sources}
     streams = _Streams(out, tokenizer)
     sources, validation = [], []
-    with bar("packing", len(spec.inputs_of("documents")), "sources") as progress:
-        for documents in spec.inputs_of("documents"):
-            chosen = _chosen(selected.path(f"selected/{documents.name}.parquet"))
-            offsets = streams.encode(documents.paths("documents/"), chosen)
-            if rows := granted.get(documents.name, 0):
-                sources.append(_train(documents.name, mixture, context, rows, streams, chosen, offsets))
-            validation.append(_validation(documents.name, context, streams, chosen, offsets, tokenizer))
+    tables = tables_by_source(spec.inputs_of("documents"))
+    with bar("packing", len(tables), "sources") as progress:
+        for name, files in tables.items():
+            chosen = _chosen(selected.path(f"selected/{name}.parquet"))
+            offsets = streams.encode(files, chosen)
+            if rows := granted.get(name, 0):
+                sources.append(_train(name, mixture, context, rows, streams, chosen, offsets))
+            validation.append(_validation(name, context, streams, chosen, offsets, tokenizer))
             progress.advance()
     sources.sort(key=lambda entry: list(granted).index(entry["source"]))
     rows = sum(entry["rows"] for entry in sources)

