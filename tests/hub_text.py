@@ -4,45 +4,63 @@ import json
 import random
 from html import escape
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 THEMES = {
-    "mathematics": "theorem lemma polynomial integer matrix vector equation geometry calculus variance probability "
-    "coefficient permutation triangle fraction logarithm derivative regression algebra proof",
-    "software": "algorithm database compiler server software kernel network programming binary command computer cloud "
-    "code instance encryption debugger api linux configuration cache",
-    "learning": "classifier dataset embedding transformer inference robot chatbot backpropagation overfitting supervised "
-    "benchmark gradient token epoch layer attention corpus sampler reward prompt",
-    "physics": "quantum molecule electron isotope particle planet orbit gravity velocity wavelength mineral oxide spectrum "
-    "nucleus galaxy element crystal plasma photon pressure",
-    "biology": "species genus protein enzyme bacteria virus mammal insect habitat predator flower organism neuron gene "
-    "fungi plankton larva membrane seed forest",
-    "history": "empire century dynasty battle medieval province coast capital colony village island revolution king "
-    "treaty harbour border archive monument chronicle caravan",
-    "business": "market company revenue profit investor currency budget inflation customer trade stock price export bank "
-    "tax salary warehouse contract merger invoice",
+    "mathematics": _words(
+        "theorem lemma polynomial integer matrix vector equation geometry calculus variance probability coefficient "
+        "permutation triangle fraction logarithm derivative regression algebra proof"
+    ),
+    "software": _words(
+        "algorithm database compiler server software kernel network programming binary command computer cloud code "
+        "instance encryption debugger api linux configuration cache"
+    ),
+    "learning": _words(
+        "classifier dataset embedding transformer inference robot chatbot backpropagation overfitting supervised "
+        "benchmark gradient token epoch layer attention corpus sampler reward prompt"
+    ),
+    "physics": _words(
+        "quantum molecule electron isotope particle planet orbit gravity velocity wavelength mineral oxide spectrum "
+        "nucleus galaxy element crystal plasma photon pressure"
+    ),
+    "biology": _words(
+        "species genus protein enzyme bacteria virus mammal insect habitat predator flower organism neuron gene fungi "
+        "plankton larva membrane seed forest"
+    ),
+    "history": _words(
+        "empire century dynasty battle medieval province coast capital colony village island revolution king treaty "
+        "harbour border archive monument chronicle caravan"
+    ),
+    "business": _words(
+        "market company revenue profit investor currency budget inflation customer trade stock price export bank tax "
+        "salary warehouse contract merger invoice"
+    ),
 }
-THEMES = {theme: words.split() for theme, words in THEMES.items()}
-NOUNS = (
-    "apple anchor basket bridge bottle candle canyon carpet castle cellar circle cottage curtain desert diamond drawer engine "
-    "feather fountain garden glacier hammer helmet island jacket kettle ladder lantern letter magnet marble meadow mirror "
-    "needle orchard oven paddle paper pebble pencil pillow pocket puzzle rabbit ribbon river saddle sandal shadow shelter "
-    "silver spoon stable station stone sweater table teacher tower tunnel valley violin wagon wallet window winter workshop"
-).split()
-ADJECTIVES = (
-    "amber ancient blue brief bright broad calm careful clever cold common curious deep distant early empty exact faint fresh "
-    "gentle golden green heavy hidden hollow humble large late light linear local long narrow new old open orange patient "
-    "plain quick quiet rapid rare red rough round sharp short silent simple slow small smooth solid steady still strange "
-    "strong sudden thin tiny usual vast warm white wide wooden"
-).split()
-VERBS = (
-    "answers bends borrows breaks builds carries catches changes collects colours counts covers crosses describes divides "
-    "draws feeds fills finds follows gathers guards hides holds joins keeps leaves lifts limits marks measures meets moves "
-    "needs opens orders paints passes pulls pushes raises reaches reads repeats replaces reveals rolls sells sends shapes "
-    "shares shows sorts splits stores supports takes teaches touches tracks turns visits watches weighs writes"
-).split()
-PLACES = "Oslo Lima Cairo Delhi Paris Tokyo Quito Accra Milan Perth Dublin Havana Boston Denver Vienna Prague".split()
-FIRST = (
-    "Anna Omar Lucia Kenji Maria Pavel Aisha Bruno Clara David Elena Felix Grace Hugo Irene Jonas Karin Leon".split()
+NOUNS = _words(
+    "apple anchor basket bridge bottle candle canyon carpet castle cellar circle cottage curtain desert diamond drawer "
+    "engine feather fountain garden glacier hammer helmet island jacket kettle ladder lantern letter magnet marble "
+    "meadow mirror needle orchard oven paddle paper pebble pencil pillow pocket puzzle rabbit ribbon river saddle "
+    "sandal shadow shelter silver spoon stable station stone sweater table teacher tower tunnel valley violin wagon "
+    "wallet window winter workshop"
 )
+ADJECTIVES = _words(
+    "amber ancient blue brief bright broad calm careful clever cold common curious deep distant early empty exact faint "
+    "fresh gentle golden green heavy hidden hollow humble large late light linear local long narrow new old open orange "
+    "patient plain quick quiet rapid rare red rough round sharp short silent simple slow small smooth solid steady "
+    "still strange strong sudden thin tiny usual vast warm white wide wooden"
+)
+VERBS = _words(
+    "answers bends borrows breaks builds carries catches changes collects colours counts covers crosses describes "
+    "divides draws feeds fills finds follows gathers guards hides holds joins keeps leaves lifts limits marks measures "
+    "meets moves needs opens orders paints passes pulls pushes raises reaches reads repeats replaces reveals rolls "
+    "sells sends shapes shares shows sorts splits stores supports takes teaches touches tracks turns visits watches "
+    "weighs writes"
+)
+PLACES = _words("Oslo Lima Cairo Delhi Paris Tokyo Quito Accra Milan Perth Dublin Havana Boston Denver Vienna Prague")
+FIRST = _words("Anna Omar Lucia Kenji Maria Pavel Aisha Bruno Clara David Elena Felix Grace Hugo Irene Jonas Karin")
 JOINS = {
     1: [", and", ", while", ";"],
     2: [", because", ", so that", ", whereas", ", since"],
@@ -124,8 +142,8 @@ def html_post(r: random.Random, theme: str, chars: int) -> str:
 
 # Pieces of programs; {a} to {d} are identifiers, {n} and {m} numbers, {s} a sentence, {w} a word.
 PIECES = {
-    "python": 'def {a}({b}, {c}={n}):\n    """{s}"""\n    {d} = [{b} % {m} for _ in range({c})]\n    if {b} > {n}:\n'
-    '        return json.dumps({{"{w}": {d}}})\n    return None\n\n\n',
+    "python": 'def {a}({b}, {c}={n}):\n    """{s}"""\n    {d} = [{b} % {m} for _ in range({c})]\n'
+    '    if {b} > {n}:\n        return json.dumps({{"{w}": {d}}})\n    return None\n\n\n',
     "javascript": "// {s}\nexport function {a}({b}, {c} = {n}) {{\n  const {d} = {b}.map((x) => x * {m});\n"
     "  return JSON.parse({d}.{w} ?? '{c}');\n}}\n\n",
     "typescript": "/** {s} */\nexport interface I{a} {{\n  {b}: string;\n  {c}?: number;\n}}\n"
@@ -138,11 +156,14 @@ PIECES = {
     "        return {d} > {c} ? {m} : {d};\n    }}\n\n",
     "sql": "-- {s}\nCREATE TABLE {a} (\n  {b} INTEGER PRIMARY KEY,\n  {c} TEXT DEFAULT '{w}'\n);\n"
     "SELECT {b}, COUNT({c}) AS {d} FROM {a} WHERE {b} > {n} GROUP BY {b} LIMIT {m};\n\n",
-    "shell": '# {s}\n{a}() {{\n  local {b}="${{1:-{w}}}"\n  for {c} in $(seq {n} {m}); do\n    echo "${b} ${c} {d}" >> {w}.log\n'
-    "  done\n}}\n\n",
-    "protocol-buffer": "// {s}\nmessage {a} {{\n  string {b} = {n};\n  repeated int32 {c} = {m};\n  map<string, bytes> {d} = 7;\n}}\n\n",
-    "thrift": '// {s}\nstruct {a} {{\n  1: required string {b} = "{w}",\n  2: optional i64 {c} = {n},\n  3: list<double> {d}\n}}\n\n',
-    "xslt": '<!-- {s} -->\n<xsl:template match="{a}[{b} &gt; {n}]">\n  <{c}><xsl:value-of select="{d}/{w}"/></{c}>\n</xsl:template>\n\n',
+    "shell": '# {s}\n{a}() {{\n  local {b}="${{1:-{w}}}"\n  for {c} in $(seq {n} {m}); do\n'
+    '    echo "${b} ${c} {d}" >> {w}.log\n  done\n}}\n\n',
+    "protocol-buffer": "// {s}\nmessage {a} {{\n  string {b} = {n};\n  repeated int32 {c} = {m};\n"
+    "  map<string, bytes> {d} = 7;\n}}\n\n",
+    "thrift": '// {s}\nstruct {a} {{\n  1: required string {b} = "{w}",\n  2: optional i64 {c} = {n},\n'
+    "  3: list<double> {d}\n}}\n\n",
+    "xslt": '<!-- {s} -->\n<xsl:template match="{a}[{b} &gt; {n}]">\n'
+    '  <{c}><xsl:value-of select="{d}/{w}"/></{c}>\n</xsl:template>\n\n',
 }
 
 
@@ -150,13 +171,13 @@ def code(r: random.Random, language: str, chars: int = 1500) -> str:
     """A file in a language of `PIECES`, or in json or yaml."""
     enough, parts = r.uniform(0.5, 1.5) * chars, []
     while sum(map(len, parts)) < enough:
-        if language in ("json", "yaml"):
-            parts.append(json.dumps({identifier(r): value(r) for _ in range(4)}, indent=2)[2:-2])
+        if language == "yaml":
+            parts.append(f"# {sentence(r, 'software')}\n{identifier(r)}: {json.dumps(value(r))}\n")
+            continue
+        if language == "json":
+            parts.append(json.dumps({identifier(r): value(r)}, indent=2)[2:-2])
             continue
         names = dict(zip("abcd", (identifier(r) for _ in range(4)), strict=True))
         numbers = {"n": r.randint(2, 999), "m": r.randint(1000, 9999), "w": r.choice(NOUNS)}
         parts.append(PIECES[language].format(**names, **numbers, s=sentence(r, "software")))
-    if language == "json":
-        return "{\n" + ",\n".join(parts) + "\n}\n"
-    # JSON's objects are YAML too; dedented keys make it look like one.
-    return "---\n" + "\n".join(parts).replace(",\n  ", "\n  ") + "\n" if language == "yaml" else "".join(parts)
+    return "{\n" + ",\n".join(parts) + "\n}\n" if language == "json" else "".join(parts)

@@ -83,7 +83,7 @@ def spoil(workflow, path, value):
         (
             ["sources", "sqale", "parts", 0, "package"],
             "mendel",
-            "parts.0.package: package mendel is not in demo.json",
+            "parts.0.package: the lock does not pin mendel; run `python -m trellis lock demo`",
         ),
         (["lock"], "nowhere", "lock: config/locks/nowhere.json, which pins every file of the data, does not exist"),
         (["device"], "tpu", "device: input should be 'cpu', 'cuda' or 'auto', not 'tpu'"),

@@ -52,8 +52,9 @@ def removed(tmp_path):
 
 @pytest.fixture
 def select(make_spec, tmp_path, removed):
-    def run(tables, shares, gone=None, name="mix", curation=None, **config):
-        mixture = {"tokens": sum(share["tokens"] for share in shares.values()), "sources": shares}
+    def run(tables, shares, gone=None, name="mix", curation=None, tolerance=0.0, **config):
+        tokens = sum(share["tokens"] for share in shares.values())
+        mixture = {"tokens": tokens, "sources": shares, "tolerance": tolerance}
         curation = {**CURATION, **(curation or {})}
         config = {"mixture": mixture, "curation": curation, "validation_share": 0.1, "seed": 3, "context": 64, **config}
         inputs = {"features": [tables[0]], "scores": [tables[1]], "duplicates": [removed(gone or {})]}
@@ -177,6 +178,24 @@ def test_a_shortage_names_every_source_and_the_numbers_to_set(select, side_table
     assert f"web: {{tokens: {10 * (30 - held)}}}" in sentence
     assert "wiki" not in sentence
     assert "mixtures.greedy.tokens" in sentence
+
+
+def test_a_source_within_the_tolerance_gives_what_it_has_with_a_warning(select, side_tables, plan, caplog):
+    rows = pool(1, 100, n_tokens=63, contaminated_by=None)
+    tables = side_tables({"web": rows, "wiki": pool(2, 400)})
+    held = (hashed(np.array([row["doc_id"] for row in rows], np.uint64), 3, "validation") < 0.1).sum()
+    there = 64 * int(100 - held)
+    shares = {"web": {"tokens": there + 128}, "wiki": {"tokens": 640}}
+    missing = 128 / (there + 128)
+    made = select(tables, shares, name="tolerant", tolerance=missing + 0.001)
+    entry = plan(made)["sources"]["web"]
+    assert (entry["asked_tokens"], entry["selected_tokens"]) == (there + 128, there)
+    # The last token of the last row is a target only.
+    assert entry["granted_tokens"] == there - 64
+    assert plan(made)["sources"]["wiki"]["granted_tokens"] == 640
+    assert f"web: {there} of {there + 128} tokens" in caplog.text
+    with pytest.raises(TrellisError, match="web asks for"):
+        select(tables, shares, name="strict", tolerance=missing - 0.001)
 
 
 def test_the_same_plan_twice_and_in_any_order_of_rows(select, side_tables):

@@ -92,7 +92,10 @@ def test_an_unknown_experiment_and_one_on_the_hub(pristine, tmp_path):
         (workflow.folder / "config/locks/demo.json").read_text()
     )
     assert workflow.snakemake(experiment="trellis-506m").returncode != 0
-    assert "lies on the hub, and this version's download stage reads wheels only" in one_sentence(workflow.log)
+    assert (
+        "sources.fineweb_edu_curated.parts.0: the lock does not pin datasets/HuggingFaceFW/fineweb-edu; run "
+        "`python -m trellis lock trellis-506m`"
+    ) in one_sentence(workflow.log)
 
 
 def test_a_wheel_with_the_wrong_hash_is_named_and_not_kept(pristine, tmp_path):

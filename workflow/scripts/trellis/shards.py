@@ -18,7 +18,7 @@ def bundles(files: Bundle) -> list[Bundle]:
     room = 0.0
     for path in sorted(files):
         size = _text_bytes(path, files[path])
-        if size > room:
+        if not made or size > room:
             made.append({})
             room = SHARD_BYTES
         made[-1][path] = files[path]

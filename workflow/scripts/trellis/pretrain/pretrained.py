@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
@@ -41,7 +41,6 @@ def run(spec: Spec, out: Path) -> Result:
             f"{model.repo} has {config.vocab_size:,} rows in its embedding and tokenizer.vocab_size is "
             f"{spec.config['vocab_size']:,}; all models of an experiment share one tokenizer"
         )
-    _check_weights(model, files, dict(module.named_parameters()), config.tie_word_embeddings)
     end_token = _check_tokenizer(model, files, tokenizer)
 
     folder = out / "model"
@@ -49,6 +48,7 @@ def run(spec: Spec, out: Path) -> Result:
     for path in files.paths("files/"):
         if path.name == "config.json" or ".safetensors" in path.name:
             shutil.copy(path, folder / path.name)
+    _check_weights(model, folder)
     GenerationConfig(bos_token_id=end_token, eos_token_id=end_token, pad_token_id=end_token).save_pretrained(folder)
     for path in tokenizer.paths("tokenizer/"):
         shutil.copy(path, folder / path.name)
@@ -69,22 +69,22 @@ def _configuration(model: Pretrained, path: Path):
         raise TrellisError(f"{model.repo}: config.json is not one that transformers knows ({reason})") from None
 
 
-def _check_weights(model: Pretrained, files: Manifest, wanted: dict[str, torch.nn.Parameter], tied: bool) -> None:
-    found: dict[str, list[int]] = {}
-    for path in files.paths("files/"):
-        if path.suffix == ".safetensors":
-            try:
-                with safe_open(path, framework="pt") as stored:
-                    found |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118
-            except SafetensorError as error:
-                raise TrellisError(f"{model.repo}: {path.name} is no safetensors file ({error})") from None
-    for name, weight in wanted.items():
-        if found.get(name) != list(weight.shape) and not (tied and name not in found and "embed" in name):
-            there = f"has shape {found[name]}" if name in found else "is missing"
-            raise TrellisError(
-                f"{model.repo}: {name}, {list(weight.shape)}, {there} in its safetensors files; part of the model would "
-                f"start at random"
-            )
+def _check_weights(model: Pretrained, folder: Path) -> None:
+    """Loads the model once, as fine-tuning will."""
+    try:
+        _, found = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise TrellisError(
+            f"{model.repo}: its safetensors files do not load as the model that config.json describes "
+            f"({str(error).splitlines()[0][:200]})"
+        ) from None
+    if missing := sorted(found["missing_keys"]):
+        raise TrellisError(
+            f"{model.repo}: {missing[0]} is missing in its safetensors files ({len(missing)} weights in all); part of the "
+            f"model would start at random"
+        )
 
 
 def _check_tokenizer(model: Pretrained, files: Manifest, tokenizer: Manifest) -> int:
