@@ -36,6 +36,7 @@ class Study:
         self.root = root
         self.experiment = complete(load_experiment(ROOT / "config" / "experiments" / "demo.yaml"))
         self.folders: list[Path] = []
+        self.repositories: dict[str, dict] = {}
         self.models = list(self.experiment["models"])
         self.headline = {
             **self.experiment["evaluation"]["headline"],
@@ -82,7 +83,8 @@ class Study:
         return self
 
     def config(self, samples=12) -> dict:
-        return {"experiment": self.experiment, "samples": samples, "digest": "d1" * 32}
+        config = {"experiment": self.experiment, "samples": samples, "digest": "d1" * 32}
+        return {**config, "repositories": self.repositories}
 
     def add_data(self) -> None:
         lock = json.loads((ROOT / "config" / "locks" / f"{self.experiment['lock']}.json").read_text())

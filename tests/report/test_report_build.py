@@ -55,6 +55,26 @@ def test_same_inputs_same_bytes(study, report):
     assert report(study, out="one")[1] == report(study, out="two")[1]
 
 
+def test_a_source_of_the_hub_is_summed_over_its_shards_and_its_repository_named(study, report):
+    study.build_all()
+    name = next(iter(study.experiment["sources"]))
+    part = {"kind": "hub", "repo": "someone/pages", "files": ["*.parquet"], "reader": "text_column"}
+    study.experiment["sources"][name]["parts"] = [part]
+    study.folders = [folder for folder in study.folders if folder.name != f"{name}-ingest"]
+    for number, documents in enumerate((4_000, 321)):
+        metrics = {"source": name, "documents": documents, "bytes": 9_000, "rejected": {"too_short": number + 1}}
+        study.add("download", "shard", f"{name}-000-{number:03}", metrics=metrics)
+    for number in range(2):
+        fetched = {"repo": "datasets/someone/pages", "files": 2, "bytes": 500_000}
+        study.add("download", "hub", f"hub-pages-{number}", metrics=fetched)
+    card = {"revision": "0123456789abcdef" * 2 + "01234567", "licence": "ODC-BY-1.0 by its card", "gated": True}
+    study.repositories = {"datasets/someone/pages": card}
+    words = Page(report(study)[1]).words()
+    assert f"{name} 4,321 4,321 18,000" in words
+    assert "too short 3" in words
+    assert "datasets/someone/pages 0123456789ab ODC-BY-1.0 by its card yes 4 1,000,000" in words
+
+
 def test_numbers_are_those_of_the_files(study, report):
     words = Page(report(study.build_all())[1]).words()
     for row in study.statistics()["table"]:

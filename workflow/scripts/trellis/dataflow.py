@@ -263,6 +263,10 @@ class _Builder:
             "experiment": self.experiment,
             "samples": self.experiment.report_samples,
             "digest": digest(semantic(self.experiment)),
+            "repositories": {
+                name: self.lock.repos[name].model_dump(include={"revision", "licence", "gated"})
+                for name in sorted({name for name, *_ in self.fetched})
+            },
         }
         return self._add("report", "build", "report", config, results=list(self.jobs))
 

@@ -71,7 +71,7 @@ def run(spec: Spec, out: Path) -> Result:
             classifiers=labels,
             samples=shown,
             costs=costs.costs_section(results),
-            provenance=provenance.provenance_section(results, experiment),
+            provenance=provenance.provenance_section(results, experiment, spec.config["repositories"]),
         )
     )
     write_atomically(out / "report.html", page)

@@ -7,8 +7,11 @@ import yaml
 from trellis.report.results import Results
 
 
-def provenance_section(results: Results, experiment: dict[str, Any]) -> dict[str, Any]:
-    """What the manifests recorded; where jobs ran under different versions or commits, all are listed."""
+def provenance_section(
+    results: Results, experiment: dict[str, Any], repositories: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """What the manifests recorded; where jobs ran under different versions or commits, all are listed. `repositories` are
+    the lock's, by name."""
     versions: dict[str, set[str]] = {}
     for made in results.manifests:
         versions.setdefault("python", set()).add(made.run["python"])
@@ -20,6 +23,7 @@ def provenance_section(results: Results, experiment: dict[str, Any]) -> dict[str
         "hardware": _counted(made.run["hardware"] for made in results.manifests),
         "adopted": [(made, entry) for made in results.manifests for entry in made.adopted],
         "packages": [made.components["config"] for made in results.of("download", "wheel")],
+        "repositories": _fetched(results, repositories),
         "sources": [(name, source, _origins(source)) for name, source in experiment["sources"].items()],
         "results": results.manifests,
         "config": yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True, width=100),
@@ -37,6 +41,17 @@ def commit_statement(results: Results) -> str:
             f"history alone does not prove that it came first."
         )
     return f"The results were made from commit {', '.join(commits)}, whose tree holds that config."
+
+
+def _fetched(results: Results, repositories: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row per repository of which files were fetched: what the lock says of it, and how much was read."""
+    rows: dict[str, dict[str, Any]] = {}
+    for made in results.of("download", "hub"):
+        name = made.metrics["repo"]
+        row = rows.setdefault(name, {"name": name, **repositories[name], "files": 0, "bytes": 0})
+        row["files"] += made.metrics["files"]
+        row["bytes"] += made.metrics["bytes"]
+    return [rows[name] for name in sorted(rows)]
 
 
 def _origins(source: dict[str, Any]) -> list[str]:

@@ -1,122 +1,15 @@
-"""Small repos for the local hub, with the ids, folders and columns of those that the study reads; all text is generated.
-
-`populate(hub)` adds them. Every file of documents ends with the bad rows that its builder lists; `decoy` files lie where
-no pattern of the study reaches, and nobody may fetch them.
-"""
+"""Pages, papers and encyclopedias: text in one column or in a tree."""
 
 import gzip
-import io
-import json
-import uuid
-import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable
 from random import Random
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from hub_models import model_repos
-from hub_sft import sft_repos
-from hub_storage import Gate, Licence
-from hub_text import ADJECTIVES, FIRST, NOUNS, code, html_post, identifier, passage, pick_theme, rng, sentence, title
-from local_hub import LocalHub
 
-GATED = "bigcode/starcoderdata"
-SHORT = "Too short."
-SITES = (
-    "stackoverflow.com softwareengineering.stackexchange.com codereview.stackexchange.com unix.stackexchange.com "
-    "askubuntu.com serverfault.com superuser.com dba.stackexchange.com datascience.stackexchange.com "
-    "ai.stackexchange.com cs.stackexchange.com cstheory.stackexchange.com stats.stackexchange.com "
-    "math.stackexchange.com devops.stackexchange.com security.stackexchange.com"
-)
-LANGUAGES = "python typescript javascript rust go java sql shell json yaml protocol-buffer thrift xslt"
+from hub_repos.files import DECOY, SHORT, Row, gzipped, jsonl, make_rows, parquet, random_uuid, zipped
+from hub_repos.text import ADJECTIVES, FIRST, NOUNS, passage, pick_theme, sentence, title
+
 COMMA = {"arxiv_abstracts": "CC0", "libretexts": "CC BY-SA 4.0", "usgpo": "Public Domain", "wikimedia": "CC BY-SA 4.0"}
-DECOY = b"Nobody reads this file.\n"
-
-Row = dict
-Rows = list[Row]
-
-
-@dataclass
-class Contents:
-    """One repo: its files, and what its card says."""
-
-    files: dict[str, bytes]
-    licence: Licence
-    gated: Gate = False
-    decoys: set[str] = field(default_factory=set)
-
-
-def populate(hub: LocalHub, scale: float = 1.0, vocab_size: int = 1024, only: Iterable[str] | None = None) -> None:
-    """Adds every repo, or those named in `only`. Each of the ten sources holds about 200,000 characters times `scale`;
-    the models' embeddings have `vocab_size` rows, and their tokenizers at most so many tokens. The same arguments give
-    the same commits on a new hub. No token is granted access to the gated repo.
-    """
-    wanted = None if only is None else set(only)
-    for (kind, repo_id), repo in repositories(scale, vocab_size).items():
-        if wanted is None or repo_id in wanted:
-            hub.add(kind, repo_id, repo.files, gated=repo.gated, licence=repo.licence, message="First files")
-
-
-@cache
-def repositories(scale: float = 1.0, vocab_size: int = 1024) -> dict[tuple[str, str], Contents]:
-    """{(kind, id): contents} of all repos."""
-    made = {}
-    for repo_id, (build, licence) in DATASETS.items():
-        files = build(scale)
-        decoys = {path for path, data in files.items() if data == DECOY}
-        gated = "auto" if repo_id == GATED else False
-        made["dataset", repo_id] = Contents(_with_card(files), licence, gated, decoys)
-    for repo_id, (files, licence) in sft_repos(scale).items():
-        made["dataset", repo_id] = Contents(_with_card(files), licence)
-    texts = [passage(rng("tokenizer", n)) for n in range(200)] + [
-        code(rng("tokenizer", n), "python") for n in range(100)
-    ]
-    for repo_id, files in model_repos(vocab_size, texts).items():
-        made["model", repo_id] = Contents(_with_card(files), "apache-2.0", False, {p for p in files if "pytorch" in p})
-    return made
-
-
-def _with_card(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {"README.md": b"A repo of the local hub.\n", ".gitattributes": b"*.parquet filter=lfs\n", **files}
-
-
-def parquet(rows: Rows, columns: dict[str, pa.DataType], group: int = 20) -> bytes:
-    """Rows as parquet, in row groups of `group`."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema(columns)), buffer, row_group_size=group, compression="zstd")
-    return buffer.getvalue()
-
-
-def jsonl(rows: Rows) -> bytes:
-    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name, (2024, 9, 16, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def gzipped(data: bytes) -> bytes:
-    return gzip.compress(data, mtime=0)
-
-
-def _rows(name: str, count: float, make: Callable[[Random, int], Row], bad: Rows) -> Rows:
-    """Generated rows, and copies of the first of them with what makes each bad."""
-    rows = [make(rng(name, number), number) for number in range(max(2, round(count)))]
-    return rows + [make(rng(name, "bad", number), -1 - number) | change for number, change in enumerate(bad)]
-
-
-def _uuid(r: Random) -> str:
-    return str(uuid.UUID(int=r.getrandbits(128), version=4))
-
-
-# ---------------------------------------------------------------- pages, papers, encyclopedias
-
 TEXT = {"text": pa.string(), "id": pa.string()}
 FINEWEB = {
     **TEXT,
@@ -136,13 +29,13 @@ FINEMATH = {
 BAD_TEXT = [{"text": None}, {"text": SHORT}, {"text": ""}]
 
 
-def _fineweb(scale: float) -> dict[str, bytes]:
+def fineweb(scale: float) -> dict[str, bytes]:
     def page(dump: str) -> Callable[[Random, int], Row]:
         def make(r: Random, number: int) -> Row:
             text, score = passage(r), r.uniform(2.5, 5)
             return {
                 "text": text,
-                "id": f"<urn:uuid:{_uuid(r)}>",
+                "id": f"<urn:uuid:{random_uuid(r)}>",
                 "dump": dump,
                 "url": f"https://www.{r.choice(NOUNS)}-{number}.example/{r.choice(NOUNS)}",
                 "file_path": f"s3://commoncrawl/crawl-data/{dump}/segments/{r.randrange(10**10)}.warc.gz",
@@ -155,14 +48,14 @@ def _fineweb(scale: float) -> dict[str, bytes]:
     files = {}
     for number in range(4):
         path = f"sample/100BT/00{number}_00000.parquet"
-        files[path] = parquet(_rows(path, 35 * scale, page("CC-MAIN-2021-04"), BAD_TEXT), FINEWEB)
+        files[path] = parquet(make_rows(path, 35 * scale, page("CC-MAIN-2021-04"), BAD_TEXT), FINEWEB)
         path = f"data/CC-MAIN-2024-18/000_0000{number}.parquet"
-        files[path] = parquet(_rows(path, 35 * scale, page("CC-MAIN-2024-18"), BAD_TEXT), FINEWEB)
+        files[path] = parquet(make_rows(path, 35 * scale, page("CC-MAIN-2024-18"), BAD_TEXT), FINEWEB)
     decoys = ["sample/10BT/000_00000.parquet", "data/CC-MAIN-2024-10/000_00000.parquet"]
     return files | dict.fromkeys(decoys, DECOY)
 
 
-def _finemath(scale: float) -> dict[str, bytes]:
+def finemath(scale: float) -> dict[str, bytes]:
     def page(r: Random, number: int) -> Row:
         text, crawl = passage(r, "mathematics", level=r.randint(2, 3)), "CC-MAIN-2023-23"
         text += (
@@ -178,11 +71,11 @@ def _finemath(scale: float) -> dict[str, bytes]:
         }
 
     paths = [f"finemath-4plus/train-0000{number}-of-00064.parquet" for number in range(3)]
-    files = {path: parquet(_rows(path, 40 * scale, page, BAD_TEXT), FINEMATH) for path in paths}
+    files = {path: parquet(make_rows(path, 40 * scale, page, BAD_TEXT), FINEMATH) for path in paths}
     return files | dict.fromkeys(["finemath-3plus/train-00000-of-00128.parquet"], DECOY)
 
 
-def _pes2o(scale: float) -> dict[str, bytes]:
+def pes2o(scale: float) -> dict[str, bytes]:
     def paper(r: Random, number: int) -> Row:
         theme = pick_theme(r)
         return {
@@ -196,13 +89,13 @@ def _pes2o(scale: float) -> dict[str, bytes]:
 
     paths = [f"data/v2/train-{number:05d}-of-00020.json.gz" for number in (0, 1, 10)]
     bad = [*BAD_TEXT, {"text": "x" * 120_000}]
-    files = {path: gzipped(jsonl(_rows(path, 40 * scale, paper, bad))) for path in paths}
+    files = {path: gzipped(jsonl(make_rows(path, 40 * scale, paper, bad))) for path in paths}
     # Lines that are no row: they are counted, and the lines after them are read.
     files[paths[0]] = gzipped(b"not json\n" + gzip.decompress(files[paths[0]]) + b'"a string"\n\n')
     return files | dict.fromkeys(["data/v1/train-00000.json.gz", "data/v2/validation-0.json.gz", "peS2o.py"], DECOY)
 
 
-def _wikipedia(scale: float) -> dict[str, bytes]:
+def wikipedia(scale: float) -> dict[str, bytes]:
     def article(r: Random, number: int) -> Row:
         theme = pick_theme(r)
         name = title(r, theme)
@@ -211,11 +104,11 @@ def _wikipedia(scale: float) -> dict[str, bytes]:
 
     columns = dict.fromkeys(["id", "url", "title", "text"], pa.string())
     paths = [f"20231101.en/train-0000{number}-of-00041.parquet" for number in range(3)]
-    files = {path: parquet(_rows(path, 40 * scale, article, BAD_TEXT), columns) for path in paths}
+    files = {path: parquet(make_rows(path, 40 * scale, article, BAD_TEXT), columns) for path in paths}
     return files | dict.fromkeys(["20231101.de/train-00000-of-00020.parquet"], DECOY)
 
 
-def _structured(scale: float) -> dict[str, bytes]:
+def structured(scale: float) -> dict[str, bytes]:
     def part(kind: str, **about: object) -> Row:
         return {"type": kind, **about}
 
@@ -256,12 +149,12 @@ def _structured(scale: float) -> dict[str, bytes]:
     files = {}
     for number in range(2):
         names = [f"enwiki_namespace_0/enwiki_namespace_0_{number}{half}.jsonl" for half in range(2)]
-        members = {name: jsonl(_rows(name, 25 * scale, article, bad)) for name in names}
+        members = {name: jsonl(make_rows(name, 25 * scale, article, bad)) for name in names}
         files[f"20240916.en/enwiki_namespace_0_{number}.zip"] = zipped(members)
     return files | dict.fromkeys(["20240916.fr/frwiki_namespace_0_0.zip"], DECOY)
 
 
-def _comma(scale: float) -> dict[str, bytes]:
+def comma(scale: float) -> dict[str, bytes]:
     def document(source: str) -> Callable[[Random, int], Row]:
         def make(r: Random, number: int) -> Row:
             url = f"https://{source}.example/{number}"
@@ -278,5 +171,5 @@ def _comma(scale: float) -> dict[str, bytes]:
         for number in range(2):
             path = f"{source}/{source}-{number:04d}.{ending}.gz"
             bad = [*BAD_TEXT, {"metadata": None}, {"metadata": {"url": "https://no-licence.example"}}]
-            files[path] = gzipped(jsonl(_rows(path, 15 * scale, document(source), bad)))
+            files[path] = gzipped(jsonl(make_rows(path, 15 * scale, document(source), bad)))
     return files | dict.fromkeys(["youtube/youtube-0000.json.gz"], DECOY)
