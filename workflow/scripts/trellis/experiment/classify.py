@@ -54,14 +54,22 @@ class ClassifierTraining(Section):
     trained_layers: NonNegativeInt | None = None
 
 
-class Classify(Section):
-    """Rubrics are files of `trellis/classify/rubrics/`, by name; `window` is the number of encoder tokens that both the
+class Classifier(Section):
+    """One encoder with a head for each of `rubrics` (files of `trellis/classify/rubrics/`, by name), which labels, trains on
+    and scores `sources` (None: all that no other classifier takes). `window` is the number of encoder tokens that both the
     labeller and the classifier see."""
 
     encoder: Encoder
     rubrics: list[Rubric] = Field(min_length=1)
+    sources: list[str] | None = None
     window: int = Field(default=512, ge=16)
     seed: NonNegativeInt = 42
     labels: Labels
     training: ClassifierTraining
     scoring_batch_tokens: Runtime[PositiveInt] = 8192
+
+
+class Classify(Section):
+    """The classifiers, by name; a source is scored by one of them at most."""
+
+    classifiers: dict[str, Classifier] = Field(min_length=1)

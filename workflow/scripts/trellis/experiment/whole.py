@@ -95,10 +95,11 @@ def _contradictions(experiment: Experiment):
             if source not in experiment.sources:
                 yield f"mixtures.{name}.sources.{source}", _not_there("source", source, experiment.sources)
     yield from _hub_contradictions(experiment)
-    named = {
-        "classify.labels.weights": experiment.classify.labels.weights,
-        "filter.source_priority": experiment.filter.source_priority,
-    }
+    yield from _classifier_contradictions(experiment)
+    named = {"filter.source_priority": experiment.filter.source_priority}
+    for name, classifier in experiment.classify.classifiers.items():
+        named[f"classify.classifiers.{name}.sources"] = classifier.sources or []
+        named[f"classify.classifiers.{name}.labels.weights"] = classifier.labels.weights
     for key, sources in named.items():
         for source in sources:
             if source not in experiment.sources:
@@ -124,6 +125,16 @@ def _contradictions(experiment: Experiment):
         yield "evaluation.headline.control", f"{headline.control} cannot be compared with itself"
     if headline.suite not in experiment.evaluation.suites:
         yield "evaluation.headline.suite", _not_there("suite", headline.suite, experiment.evaluation.suites)
+
+
+def _classifier_contradictions(experiment: Experiment):
+    """No source is taken by two classifiers."""
+    takers: dict[str | None, str] = {}
+    for name, classifier in experiment.classify.classifiers.items():
+        for source in [None] if classifier.sources is None else classifier.sources:
+            if (first := takers.setdefault(source, name)) != name:
+                what = source or "every source that no other takes (sources is not given)"
+                yield f"classify.classifiers.{name}.sources", f"classifier {first} takes {what} already"
 
 
 def _hub_contradictions(experiment: Experiment):
