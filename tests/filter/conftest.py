@@ -5,10 +5,13 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from pools import MATHS, Tables
 from publishing import publish
+from trellis.command import execute
 from trellis.documents import SCHEMA, document_id, write_table
 from trellis.records import write_records
 
@@ -107,3 +110,36 @@ def side_tables(tmp_path):
 @pytest.fixture
 def plan():
     return lambda manifest: json.loads(manifest.path("plan.json").read_text())
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """tables({source: rows}, place, shards=1, drop=()) -> their side tables."""
+    return lambda sources, place="one", **cut: Tables(tmp_path / "tables" / place, sources, **cut)
+
+
+@pytest.fixture
+def select(make_spec, tmp_path):
+    """select(tables, shares, ...) -> the manifest of the selection; `rules` are filter.selection."""
+
+    def run(tables, shares, name="mix", rules=None, gone=None, contaminated=False, **changes):
+        mixture = {"tokens": sum(share["tokens"] for share in shares.values()), "sources": shares}
+        mixture |= {key: changes.pop(key) for key in ("tolerance", "arm") if key in changes}
+        config = {"mixture": mixture, "selection": rules or {}, "relevance_topics": [MATHS]}
+        config |= {"validation_share": 0.1, "seed": 3, "context": 64, **changes}
+        inputs = {"features": tables.features, "scores": tables.scores}
+        inputs["duplicates"] = [tables.duplicates(gone or {}, contaminated)]
+        return execute(make_spec("filter", "select", f"select-{name}", config, inputs), tmp_path / name)
+
+    return run
+
+
+@pytest.fixture
+def selected():
+    """selected(manifest, source, split="train") -> {doc_id: rank}."""
+
+    def read(made, source, split="train") -> dict[int, int]:
+        rows = pq.read_table(made.path(f"selected/{source}.parquet")).to_pylist()
+        return {row["doc_id"]: row["rank"] for row in rows if row["split"] == split}
+
+    return read

@@ -10,10 +10,11 @@ from tokenizers import Tokenizer
 
 from trellis.command import execute
 from trellis.errors import TrellisError
+from trellis.filter.features import slice_of
 
 CONFIG = {
-    "duplicates": {"ngram": 5, "bands": 4, "rows": 4, "similarity": 0.7},
-    "decontamination": {"ngram": 8, "coverage": 0.5},
+    "signatures": {name: {"ngram": 5, "bands": 4, "rows": 4} for name in ("web", "clean", "odd")},
+    "decontamination": {"ngram": 8, "coverage": 0.5, "sensitivity": [8, 13]},
     "reference_tokenizer": None,
 }
 
@@ -47,6 +48,11 @@ def test_tokens_are_counted_as_packing_will(features, documents, tokenizer, text
     assert metrics["tokens"] == sum(row["n_tokens"] for row in rows)
     assert metrics["bytes"] == sum(len(row["text"].encode()) for row in written)
     assert metrics["tokens_reference"] == 0
+
+
+def test_a_slice_is_the_folder_of_the_file():
+    hub = '{"id": "datasets/bigcode/starcoderdata/go/train-00001.parquet:17", "language": "go"}'
+    assert [slice_of(meta) for meta in (hub, '{"id": "a/b.json:x/y"}', '{"id": "7"}', "{}")] == ["go", "a", None, None]
 
 
 def test_the_reference_tokenizer_is_read_from_its_wheel(features, documents, tokenizer, texts, tmp_path):
@@ -83,9 +89,26 @@ def test_contamination_is_named_and_counted_by_suite(features, documents, texts)
     made = features([documents("web", texts), documents("clean", {"a": texts["1"]})], records)
     rows = pq.read_table(made.path("features/web.parquet")).to_pylist()
     assert [row["contaminated_by"] for row in rows if row["contaminated_by"]] == ["q1"]
-    assert made.metrics["sources"]["web"]["contaminated"] == {"quiz": 1, "schema": 0}
-    assert made.metrics["sources"]["clean"]["contaminated"] == {"quiz": 0, "schema": 0}
-    assert made.metrics["reference"] == {"texts": 2, "unchecked": 1}
+    metrics = made.metrics["sources"]
+    assert metrics["web"]["contaminated"] == {"quiz": 1, "schema": 0}
+    assert metrics["web"]["contaminated_how"] == {"words": 1, "schema": 0, "names": 0, "structure": 0}
+    assert metrics["clean"]["contaminated"] == {"quiz": 0, "schema": 0}
+    assert made.metrics["reference"] == {"texts": 2, "schemas": 0, "unchecked": 1}
+
+
+def test_a_shorter_ngram_counts_more_documents_in_the_same_pass(features, documents, texts):
+    secret = "the question that the model must never have read before it is asked again by us"
+    texts["whole"], texts["part"] = f"{texts['0']} {secret}", " ".join(secret.split()[3:12])
+    made = features([documents("web", texts)], [{"id": "q1", "suite": "quiz", "text": secret}])
+    assert made.metrics["sources"]["web"]["sensitivity"] == {"8": {"quiz": 2}, "13": {"quiz": 1}}
+
+
+def test_contamination_may_be_counted_and_left_where_it_is(features, documents, texts):
+    texts["leak"] = secret = "the question that the model must never have read before it is asked"
+    config = {**CONFIG, "decontamination": {**CONFIG["decontamination"], "remove": False}}
+    made = features([documents("web", texts)], [{"id": "q1", "suite": "quiz", "text": secret}], config=config)
+    assert made.metrics["sources"]["web"]["contaminated"] == {"quiz": 1}
+    assert pq.read_table(made.path("features/web.parquet"))["contaminated_by"].null_count == len(texts)
 
 
 def test_shards_and_runs_give_the_same_bytes(features, documents, texts):
@@ -94,13 +117,35 @@ def test_shards_and_runs_give_the_same_bytes(features, documents, texts):
     assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
 
 
+def test_blocks_of_any_size_give_the_same_bytes(features, documents, texts, monkeypatch):
+    from trellis.filter import feature_table
+    from trellis.filter import features as module
+
+    folder = documents("web", {**texts, "long": texts["0"] * 20})
+    monkeypatch.setattr(feature_table, "ROW_GROUP", 7)
+    one = features([folder], name="one")
+    monkeypatch.setattr(module, "BLOCK", 300)
+    two = features([folder], name="two")
+    assert pq.read_metadata(one.path("features/web.parquet")).num_row_groups == 6
+    assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
+
+
 def test_odd_documents_are_rows_like_others(features, documents):
     odd = {"empty": "", "signs": "?! ...", "zero": "a\0b", "script": "数学は美しい", "emoji": "🙂" * 500, "one": "word"}
-    made = features([documents("odd", odd)])
+    odd |= {"token": "x" * 50_000, "brackets": "[{" * 10_000, "schema": '{"properties": {' * 500}
+    made = features([documents("odd", odd)], [{"id": "q", "suite": "quiz", "text": "one two three four five"}])
     rows = pq.read_table(made.path("features/odd.parquet")).to_pylist()
-    assert len(rows) == 6
-    assert sum(row["signature"] is None for row in rows) == 3
-    assert all(len(row["signature"]) == 16 for row in rows if row["signature"])
+    assert len(rows) == len(odd)
+    assert sum(row["signature"] is None for row in rows) == 4
+    assert all(len(row["signature"]) == 4 for row in rows if row["signature"])
+    assert made.metrics["signature"]["bytes_per_document"] == {"odd": 32}
+
+
+@pytest.mark.slow
+def test_a_word_of_five_megabytes_stops_nothing(features, documents):
+    made = features([documents("odd", {"giant": "x" * 5_000_000, "other": "a b c"})])
+    rows = pq.read_table(made.path("features/odd.parquet")).to_pylist()
+    assert all(row["signature"] for row in rows) and max(row["n_tokens"] for row in rows) > 1000
 
 
 def test_features_import_neither_torch_nor_transformers():

@@ -1,77 +1,25 @@
 """filter_select: exact quotas from clean documents, the same held-out ones for all, shortages named."""
 
-import random
-
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from publishing import publish
-from trellis.command import execute
-from trellis.documents import write_table
+from pools import MATHS, pool
 from trellis.errors import TrellisError
-from trellis.filter.duplicates import SCHEMA
-from trellis.filter.pool import hashed
-from trellis.filter.rules import quantiles
+from trellis.filter.pool import mixed
 
-CURATION = {"relevance_topics": ["mathematics_statistics"]}
-
-
-def pool(seed: int, count: int, **columns) -> list[dict]:
-    rng = random.Random(seed)
-    rows = [
-        {
-            "doc_id": rng.getrandbits(64),
-            "n_tokens": rng.randint(5, 60),
-            "topics": [rng.random(), rng.random()],
-            "complexity": rng.uniform(1, 5),
-            "contaminated_by": "q1" if number % 20 == 0 else None,
-        }
-        | columns
-        for number in range(count)
-    ]
-    return sorted(rows, key=lambda row: row["doc_id"])
+BINS = [{"at_least": 3.0, "share": 0.6}, {"at_least": 0.0, "share": 0.4}]
+RULE = {"kind": "topics_and_complexity", "groups": [{"name": "all"}], "bins": BINS}
+RULES = {"curated": RULE}
 
 
-@pytest.fixture
-def removed(tmp_path):
-    """removed({source: doc_ids}) -> the folder of duplicates, each the copy of document 1."""
-
-    def make(sources: dict[str, list[int]]):
-        rows = [
-            {"doc_id": doc_id, "source": source, "cluster": 1, "kept": False}
-            for source, ids in sources.items()
-            for doc_id in ids
-        ]
-        folder = tmp_path / "duplicates"
-        write_table(folder / "duplicates.parquet", SCHEMA, rows)
-        return publish(folder, "filter", "duplicates")
-
-    return make
+def held_out(rows: list[dict], seed: int = 3, share: float = 0.1) -> np.ndarray:
+    return mixed(np.array([row["doc_id"] for row in rows], np.uint64), seed, "validation") / 2.0**64 < share
 
 
-@pytest.fixture
-def select(make_spec, tmp_path, removed):
-    def run(tables, shares, gone=None, name="mix", curation=None, tolerance=0.0, **config):
-        tokens = sum(share["tokens"] for share in shares.values())
-        mixture = {"tokens": tokens, "sources": shares, "tolerance": tolerance}
-        curation = {**CURATION, **(curation or {})}
-        config = {"mixture": mixture, "curation": curation, "validation_share": 0.1, "seed": 3, "context": 64, **config}
-        inputs = {"features": [tables[0]], "scores": [tables[1]], "duplicates": [removed(gone or {})]}
-        return execute(make_spec("filter", "select", f"select-{name}", config, inputs), tmp_path / name)
-
-    return run
-
-
-def selected(made, source, split="train") -> dict[int, int]:
-    rows = pq.read_table(made.path(f"selected/{source}.parquet")).to_pylist()
-    return {row["doc_id"]: row["rank"] for row in rows if row["split"] == split}
-
-
-def test_quotas_are_met_from_clean_documents_and_by_no_more_than_one_document(select, side_tables, plan):
+def test_quotas_are_met_from_clean_documents_and_by_no_more_than_one_document(select, tables, plan, selected):
     rows = pool(1, 600)
     gone = [row["doc_id"] for row in rows[::7]]
-    made = select(side_tables({"web": rows}), {"web": {"tokens": 6400}}, {"web": gone})
+    made = select(tables({"web": rows}), {"web": {"tokens": 6400}}, gone={"web": gone})
     chosen = selected(made, "web")
     by_id = {row["doc_id"]: row for row in rows}
     tokens = [by_id[doc_id]["n_tokens"] + 1 for doc_id in chosen]
@@ -82,17 +30,27 @@ def test_quotas_are_met_from_clean_documents_and_by_no_more_than_one_document(se
     assert sorted(chosen) != sorted(chosen, key=chosen.get)
     account = plan(made)["sources"]["web"]
     assert (account["asked_tokens"], account["selected_tokens"], account["granted_tokens"]) == (6400, sum(tokens), 6400)
+    fates = ("duplicates", "contaminated", "held_out", "unscored", "outside", "available")
     for counts, total in ((account["documents"], 600), (account["tokens"], sum(r["n_tokens"] + 1 for r in rows))):
-        left = sum(counts[fate] for fate in ("duplicates", "contaminated", "held_out", "below_floors", "available"))
-        assert counts["raw"] == left == total
+        assert counts["raw"] == sum(counts[fate] for fate in fates) == total
     assert account["documents"]["duplicates"] == len(gone)
     assert account["selection_ratio"] == round(sum(tokens) / account["tokens"]["available"], 4)
 
 
-def test_held_out_documents_are_the_same_for_every_mixture_and_listed_for_every_source(select, side_tables):
-    tables = side_tables({"web": pool(1, 600), "wiki": pool(2, 300)})
-    one = select(tables, {"web": {"tokens": 2000}}, name="one")
-    two = select(tables, {"web": {"tokens": 4000, "select": "curated"}, "wiki": {"tokens": 640}}, name="two")
+def test_a_near_duplicate_of_a_contaminated_document_counts_as_contaminated(select, tables, plan, selected):
+    rows = pool(1, 300, contaminated_by=None)
+    gone = [row["doc_id"] for row in rows[::5]]
+    made = select(tables({"web": rows}), {"web": {"tokens": 640}}, gone={"web": gone}, contaminated=True)
+    counts = plan(made)["sources"]["web"]["documents"]
+    assert (counts["duplicates"], counts["contaminated"]) == (0, len(gone))
+    assert not set(selected(made, "web")) & set(gone)
+
+
+def test_held_out_documents_are_the_same_for_every_mixture_and_listed_for_every_source(select, tables, selected):
+    made = tables({"web": pool(1, 600), "wiki": pool(2, 300)})
+    one = select(made, {"web": {"tokens": 2000}}, name="one")
+    shares = {"web": {"tokens": 4000, "select": "curated"}, "wiki": {"tokens": 640}}
+    two = select(made, shares, name="two", rules=RULES)
     for source, size in (("web", 600), ("wiki", 300)):
         held = selected(one, source, "validation")
         assert held == selected(two, source, "validation")
@@ -101,142 +59,122 @@ def test_held_out_documents_are_the_same_for_every_mixture_and_listed_for_every_
     assert selected(one, "wiki") == {}
 
 
-def test_a_document_stays_held_out_when_others_come_or_go(select, side_tables):
+def test_a_document_stays_held_out_when_others_come_or_go(select, tables, selected):
     rows = pool(1, 600)
     held = [
-        selected(select(side_tables({"web": part}, name), {"web": {"tokens": 640}}, name=name), "web", "validation")
+        selected(select(tables({"web": part}, name), {"web": {"tokens": 640}}, name=name), "web", "validation")
         for name, part in (("all", rows), ("half", rows[::2]))
     ]
     assert set(held[1]) == set(held[0]) & {row["doc_id"] for row in rows[::2]}
 
 
-def test_curated_takes_the_best_and_random_takes_the_average(select, side_tables, plan):
-    tables = side_tables({"web": pool(1, 800)})
-    found = {
-        rule: plan(select(tables, {"web": {"tokens": 5120, "select": rule}}, name=rule))["sources"]["web"]
-        for rule in ("curated", "random")
-    }
+def test_random_takes_the_average_and_a_smaller_budget_is_part_of_a_larger_one(select, tables, plan, selected):
+    made = tables({"web": pool(1, 800)})
+    small, large = (select(made, {"web": {"tokens": tokens}}, name=str(tokens)) for tokens in (2560, 7680))
+    assert set(selected(small, "web")) < set(selected(large, "web"))
     for score in ("complexity", "relevance"):
-        means = found["curated"][score]
-        assert means["selected"] > means["pool"] + 0.15
-        assert abs(found["random"][score]["selected"] - found["random"][score]["pool"]) < 0.2
-    weighted = {"relevance_weight": 0.0, "complexity_weight": 1.0}
-    made = select(tables, {"web": {"tokens": 5120, "select": "curated"}}, name="deep", curation=weighted)
-    by_id = {row["doc_id"]: row["complexity"] for row in pool(1, 800)}
-    threshold = min(by_id[doc_id] for doc_id in selected(made, "web"))
-    rows = [r for r in pool(1, 800) if r["complexity"] > threshold and not r["contaminated_by"]]
-    held = selected(made, "web", "validation")
-    assert {row["doc_id"] for row in rows} - set(held) <= set(selected(made, "web"))
+        means = plan(large)["sources"]["web"][score]
+        assert abs(means["selected"] - means["pool"]) < 0.2
 
 
-def test_quality_counts_where_the_source_has_it(select, side_tables):
-    shares = {"web": {"tokens": 2560, "select": "curated"}}
-    alone = {"relevance_weight": 0.0, "complexity_weight": 0.0, "quality_weight": 1.0}
-    rows = pool(1, 300)
-    for number, row in enumerate(rows):
-        row["quality"] = float(number)
-    made = select(side_tables({"web": rows}, "with"), shares, name="with", curation=alone)
-    places = {row["doc_id"]: row["quality"] for row in rows}
-    assert min(places[doc_id] for doc_id in selected(made, "web")) > 150
-    without = select(side_tables({"web": pool(1, 300)}, "without"), shares, name="without", curation=alone)
-    assert set(selected(without, "web")) != set(selected(made, "web"))
-
-
-def test_unscored_documents_and_floors(select, side_tables, plan):
+def test_bad_scores_stop_nothing_are_counted_and_never_taken_by_a_rule_that_needs_them(select, tables, plan, selected):
     rows = pool(1, 400, contaminated_by=None)
-    for row in rows[:50]:
-        row["complexity"] = None
-    for row in rows[50:80]:
-        row["topics"] = None
-    shares = {"web": {"tokens": 1280, "select": "curated"}}
-    tables = side_tables({"web": rows})
-    made = select(tables, shares, name="scored")
-    assert not set(selected(made, "web")) & {row["doc_id"] for row in rows[:80]}
-    held = set(selected(made, "web", "validation"))
-    unscored = [row for row in rows[:80] if row["doc_id"] not in held]
-    assert plan(made)["sources"]["web"]["documents"]["below_floors"] == len(unscored)
-    floors = {"complexity_floor": 3.0, "relevance_floor": 0.5}
-    made = select(tables, shares, name="floors", curation=floors)
-    by_id = {row["doc_id"]: row for row in rows}
-    for doc_id in selected(made, "web"):
-        assert by_id[doc_id]["complexity"] >= 3.0
-        assert by_id[doc_id]["topics"][0] >= 0.5
-    taken = select(tables, {"web": {"tokens": 9000}}, name="random")
-    assert set(selected(taken, "web")) & {row["doc_id"] for row in rows[:80]}
+    bad = [{"complexity": None}, {"topics": None}, {"complexity": float("nan")}, {"topics": [0.9, float("nan"), 0.1]}]
+    bad += [{"complexity": float("inf")}, {"topics": [0.9]}]
+    for number, row in enumerate(rows[:90]):
+        row |= bad[number % len(bad)]
+    ids = {row["doc_id"] for row in rows[:90]}
+    clean = ids - {row["doc_id"] for row, held in zip(rows, held_out(rows), strict=True) if held}
+    made = select(tables({"web": rows}), {"web": {"tokens": 1280, "select": "curated"}}, rules=RULES)
+    assert not ids & set(selected(made, "web"))
+    entry = plan(made)["sources"]["web"]
+    assert entry["documents"]["unscored"] == len(clean)
+    known = [row["complexity"] for row, held in zip(rows[90:], held_out(rows)[90:], strict=True) if not held]
+    assert entry["complexity"]["pool"] == pytest.approx(np.mean(known), abs=1e-3)
+    taken = select(tables({"web": rows}), {"web": {"tokens": 9000}}, name="random")
+    assert ids & set(selected(taken, "web"))
+    assert plan(taken)["sources"]["web"]["documents"]["unscored"] == 0
 
 
-def test_a_shortage_names_every_source_and_the_numbers_to_set(select, side_tables):
+def test_lengths_outside_the_rule_are_left_out(select, tables, selected):
+    rows = pool(1, 400)
+    rule = {**RULE, "min_tokens": 20, "max_tokens": 40}
+    made = select(tables({"web": rows}), {"web": {"tokens": 1280, "select": "curated"}}, rules={"curated": rule})
+    lengths = {row["doc_id"]: row["n_tokens"] for row in rows}
+    found = [lengths[doc_id] for doc_id in selected(made, "web")]
+    assert (min(found), max(found)) == (20, 40)
+
+
+def test_a_shortage_names_every_source_and_the_numbers_to_set(select, tables):
     rows = pool(1, 30, n_tokens=9, contaminated_by=None)
-    tables = side_tables({"web": rows, "wiki": pool(2, 400), "code": rows[:3]})
-    shares = {"web": {"tokens": 6400}, "wiki": {"tokens": 640}, "code": {"tokens": 64, "select": "curated"}}
+    unscored = [{**row, "topics": None} for row in pool(5, 40, contaminated_by=None)]
+    made = tables({"web": rows, "wiki": pool(2, 400), "code": rows[:3], "talk": unscored})
+    shares = {name: {"tokens": tokens} for name, tokens in (("web", 6400), ("wiki", 640), ("code", 64), ("talk", 64))}
+    shares["talk"]["select"] = shares["code"]["select"] = "curated"
     with pytest.raises(TrellisError) as error:
-        select(tables, shares, name="greedy")
+        select(made, shares, name="greedy", rules=RULES)
     sentence = str(error.value)
-    held = (hashed(np.array([row["doc_id"] for row in rows], np.uint64), 3, "validation") < 0.1).sum()
-    assert f"web asks for 6,400 tokens and {10 * (30 - held)} are available" in sentence
+    there = 10 * int((~held_out(rows)).sum())
+    assert f"web asks for 6,400 tokens and {there} are available" in sentence
     assert "code asks for 64 tokens" in sentence
-    assert f"web: {{tokens: {10 * (30 - held)}}}" in sentence
+    assert f"({(~held_out(unscored)).sum()} have no scores)" in sentence
+    assert f"web: {{tokens: {there}}}" in sentence
     assert "wiki" not in sentence
     assert "mixtures.greedy.tokens" in sentence
 
 
-def test_a_source_within_the_tolerance_gives_what_it_has_with_a_warning(select, side_tables, plan, caplog):
+def test_a_source_within_the_tolerance_gives_what_it_has_with_a_warning(select, tables, plan, caplog):
     rows = pool(1, 100, n_tokens=63, contaminated_by=None)
-    tables = side_tables({"web": rows, "wiki": pool(2, 400)})
-    held = (hashed(np.array([row["doc_id"] for row in rows], np.uint64), 3, "validation") < 0.1).sum()
-    there = 64 * int(100 - held)
+    made = tables({"web": rows, "wiki": pool(2, 400)})
+    there = 64 * int((~held_out(rows)).sum())
     shares = {"web": {"tokens": there + 128}, "wiki": {"tokens": 640}}
     missing = 128 / (there + 128)
-    made = select(tables, shares, name="tolerant", tolerance=missing + 0.001)
-    entry = plan(made)["sources"]["web"]
+    tolerant = select(made, shares, name="tolerant", tolerance=missing + 0.001)
+    entry = plan(tolerant)["sources"]["web"]
     assert (entry["asked_tokens"], entry["selected_tokens"]) == (there + 128, there)
     # The last token of the last row is a target only.
     assert entry["granted_tokens"] == there - 64
-    assert plan(made)["sources"]["wiki"]["granted_tokens"] == 640
+    assert plan(tolerant)["sources"]["wiki"]["granted_tokens"] == 640
     assert f"web: {there} of {there + 128} tokens" in caplog.text
     with pytest.raises(TrellisError, match="web asks for"):
-        select(tables, shares, name="strict", tolerance=missing - 0.001)
+        select(made, shares, name="strict", tolerance=missing - 0.001)
 
 
-def test_the_same_plan_twice_and_in_any_order_of_rows(select, side_tables):
-    shares = {"web": {"tokens": 3200, "select": "curated"}, "wiki": {"tokens": 640}}
-    one = select(side_tables({"web": pool(1, 500), "wiki": pool(2, 300)}), shares, name="one")
-    two = select(side_tables({"wiki": pool(2, 300), "web": pool(1, 500)}, "again"), shares, name="two")
-    assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
-    turned = select(
-        side_tables({"web": pool(1, 500)[::-1], "wiki": pool(2, 300)[::-1]}, "turned"), shares, name="three"
-    )
-    for source in ("web", "wiki"):
-        for split in ("train", "validation"):
-            assert selected(turned, source, split) == selected(one, source, split)
-
-
-def test_a_topic_that_nobody_scores_is_named(select, side_tables):
-    with pytest.raises(
-        TrellisError, match="no classifier scores 'medicine_health' .scored: mathematics_statistics, law"
-    ):
+def test_a_topic_that_nobody_scores_is_named_with_the_source(select, tables):
+    with pytest.raises(TrellisError, match=f"source web: .*no classifier scores 'medicine_health' .scored: {MATHS}"):
+        select(tables({"web": pool(1, 50)}), {"web": {"tokens": 64}}, relevance_topics=["medicine_health"])
+    groups = [{"name": "health", "topics": ["medicine_health"], "share": 0.5}, {"name": "rest"}]
+    with pytest.raises(TrellisError, match="groups.health.topics: no classifier scores 'medicine_health'"):
         select(
-            side_tables({"web": pool(1, 50)}),
-            {"web": {"tokens": 64}},
-            curation={"relevance_topics": ["medicine_health"]},
+            tables({"web": pool(1, 50)}),
+            {"web": {"tokens": 64, "select": "curated"}},
+            rules={"curated": {**RULE, "groups": groups}},
         )
 
 
-def test_tables_of_different_documents_are_refused(select, side_tables):
-    features, _ = side_tables({"web": pool(1, 50)}, "one")
-    _, scores = side_tables({"web": pool(2, 50)}, "two")
+def test_a_source_without_a_classifier_is_taken_at_random_only(select, tables, selected):
+    made = tables({"web": pool(1, 200)})
+    made.scores = []
+    assert selected(select(made, {"web": {"tokens": 640}}), "web")
+    with pytest.raises(TrellisError, match=r"source web: .*no classifier scores .* .scored: none."):
+        select(made, {"web": {"tokens": 640, "select": "curated"}}, rules=RULES)
+
+
+def test_tables_of_different_documents_are_refused(select, tables):
+    made = tables({"web": pool(1, 50)})
+    made.scores = tables({"web": pool(2, 50)}, "two").scores
     with pytest.raises(TrellisError, match="list different documents"):
-        select((features, scores), {"web": {"tokens": 64}})
+        select(made, {"web": {"tokens": 64}})
+    made.scores = tables({"web": pool(1, 50)[:-1]}, "three").scores
+    with pytest.raises(TrellisError, match="list different documents"):
+        select(made, {"web": {"tokens": 64}})
 
 
 def test_hashes_are_uniform_and_independent_between_purposes():
     ids = np.arange(20_000, dtype=np.uint64)
-    one, two = hashed(ids, 1, "validation"), hashed(ids, 1, "selection")
+    one, two = (mixed(ids, 1, purpose) / 2.0**64 for purpose in ("validation", "selection"))
+    assert len(np.unique(mixed(ids, 1, "validation"))) == len(ids)
     assert one.min() >= 0 and one.max() < 1
     assert np.abs(np.histogram(one, 10, (0, 1))[0] - 2000).max() < 200
     assert abs(np.corrcoef(one, two)[0, 1]) < 0.03
-    assert abs(np.corrcoef(one, hashed(ids, 2, "validation"))[0, 1]) < 0.03
-
-
-def test_quantiles_share_ties():
-    assert quantiles(np.array([3.0, 1.0, 3.0, 9.0])).tolist() == [0.5, 0.125, 0.5, 0.875]
+    assert abs(np.corrcoef(one, mixed(ids, 2, "validation"))[0, 1]) < 0.03

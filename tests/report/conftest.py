@@ -113,7 +113,7 @@ class Study:
             "complexity": {**rubric, "scale": "ordinal", "heuristic": "cues", "origins": {"heuristic": 800}},
             "quality": {**rubric, "scale": "ordinal", "heuristic": None, "labelled": 75, "origins": {"real": 75}},
         }
-        self.add("classify", "label", "labels", metrics={"documents": 800, "rubrics": rubrics})
+        self.add("classify", "label", "labels-all", metrics={"documents": 800, "rubrics": rubrics})
         labels = {
             "documents": 81,
             "micro_f1": 0.8123,
@@ -127,7 +127,7 @@ class Study:
             "complexity": {**level, "by_origin": {"heuristic": level}},
             "quality": {**level, "documents": 8, "by_origin": {"real": level}},
         }
-        self.add("classify", "train", "classifier", metrics={"rubrics": quality}, seconds=48.0, peak_mib=1504.0)
+        self.add("classify", "train", "classifier-all", metrics={"rubrics": quality}, seconds=48.0, peak_mib=1504.0)
         pairs = [{"removed": "ultrachat", "kept": "wikipedia", "documents": 31}]
         counts = {
             name: {"tokens": 70_001 + i, "tokens_reference": 50_001 + i}
@@ -139,10 +139,23 @@ class Study:
             sources = {}
             for source in sorted(self.experiment["sources"]):
                 share = mixture["sources"].get(source)
-                documents = {"raw": 500, "duplicates": 31, "contaminated": 4, "held_out": 10, "below_floors": 60}
+                documents = {
+                    "raw": 500,
+                    "duplicates": 31,
+                    "contaminated": 4,
+                    "held_out": 10,
+                    "unscored": 7,
+                    "outside": 53,
+                }
                 documents |= {"available": 395, "selected": 200 if share else 0}
+                quota = {"available_tokens": 71_000, "selected_tokens": 32_100, "selected_share": 0.4013}
+                ruled = share and share["select"] != "random"
+                group = {"name": "formal_sciences", "share": 0.2, "cap": 0.45, "selected_share_overlapping": 0.613}
+                level = {"name": "2.5", "share": 0.4, "cap": None}
                 sources[source] = {
                     "select": share["select"] if share else None,
+                    "groups": [{**group, **quota}] if ruled else [],
+                    "bins": [{**level, **quota}] if ruled else [],
                     "asked_tokens": share["tokens"] if share else 0,
                     "available_tokens": 395 * 400,
                     "selected_tokens": 200 * 400,
@@ -153,7 +166,9 @@ class Study:
                     "complexity": {"pool": 2.1, "selected": 2.9},
                     "relevance": {"pool": 0.11, "selected": None},
                 }
-            self.add("filter", "select", f"select-{name}", files={"plan.json": {"sources": sources}})
+            self.add(
+                "filter", "select", f"select-{name}", files={"plan.json": {"arm": mixture["arm"], "sources": sources}}
+            )
             packed = [
                 {"source": source, "asked_tokens": share["tokens"], "granted_tokens": share["tokens"] // 256 * 256}
                 | {"rows": share["tokens"] // 256, "documents": 200, "left_over_tokens": 99}

@@ -69,6 +69,10 @@ def test_a_treatment_that_was_not_curated_says_nothing_of_curation(ask, study):
         share["select"] = "random"
     found = ask(0.1, 0.2)
     assert found.verdict == "cannot tell" and "was not pretrained on a curated mixture" in found.claim
+    study.experiment["mixtures"]["curated"]["sources"]["finemath"]["select"] = "any_rule"
+    assert "was not pretrained" not in ask(0.1, 0.2).claim
+    study.experiment["mixtures"]["curated"]["arm"] = "random"
+    assert "was not pretrained on a curated mixture" in ask(0.1, 0.2).claim
 
 
 def test_full_study_is_not_called_a_miniature(ask, study):

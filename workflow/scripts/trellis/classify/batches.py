@@ -1,7 +1,8 @@
 """Batches of token ids: documents of like length together, so that little of a batch is padding."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +20,10 @@ def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def pad(ids: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both int64 [documents, longest]."""
-    longest = max(map(len, ids))
-    padded = torch.tensor([row + [pad_id] * (longest - len(row)) for row in ids], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids], device=device)
-    return padded, mask
+def pad(ids: list[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and mask, both int64 [documents, longest]; at least one column."""
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(max(1, lengths.max())) < lengths[:, None]
+    padded = np.full(mask.shape, pad_id, np.int64)
+    padded[mask] = np.concatenate(ids, dtype=np.int64, casting="unsafe")
+    return torch.from_numpy(padded).to(device), torch.from_numpy(mask.astype(np.int64)).to(device)

@@ -1,58 +1,48 @@
-"""The classifier: one pretrained encoder, mean pooling to unit length, and a linear head per rubric."""
+"""The classifier: one pretrained encoder, mean pooling to unit length, and a head per rubric."""
 
+import copy
 import json
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from trellis.classify.heads import Head, Target
 from trellis.device import autocast
-
-
-@dataclass
-class Head:
-    """What a head answers. Multi-label: a logit per label, and the thresholds on their sigmoids. Ordinal: one number in
-    deviations from the training labels' mean. `sources` are those whose documents carry labels of the rubric."""
-
-    scale: str
-    version: int
-    sources: list[str]
-    labels: list[str] = field(default_factory=list)
-    thresholds: list[float] = field(default_factory=list)
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    @property
-    def width(self) -> int:
-        return len(self.labels) or 1
 
 
 class Classifier(nn.Module):
     """Always in evaluation mode, in training too: few epochs need no dropout (ModernBERT has none), and on a processor
     it takes most of the time.
 
-    `forward` maps token ids and mask [documents, tokens] to float32 scores by rubric: sigmoids [documents, labels], or
-    levels [documents]."""
+    `forward` maps token ids and mask [documents, tokens] to float32 scores by rubric: [documents, labels], or levels
+    [documents]; NaN for a document without tokens."""
 
     def __init__(self, encoder: nn.Module, heads: dict[str, Head]) -> None:
         super().__init__()
         self.encoder = encoder
         self.heads = heads
         hidden = encoder.config.hidden_size
-        self.linear = nn.ModuleDict({name: nn.Linear(hidden, head.width) for name, head in heads.items()})
+        self.layers = nn.ModuleDict({name: head.layer(hidden) for name, head in heads.items()})
         self.eval()
 
-    def start_from(self, prevalence: dict[str, np.ndarray]) -> None:
-        """Heads that at first answer every document with the training labels' shares, or mean level."""
-        for name, linear in self.linear.items():
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
-            if self.heads[name].scale == "multi_label":
-                linear.bias.data.copy_(torch.from_numpy(prevalence[name]).logit())
+    def start_from(self, train: dict[str, Target]) -> None:
+        """Heads that say of every document what the training labels say on average."""
+        for name, head in self.heads.items():
+            head.start(self.layers[name], train[name])
+
+    def scorer(self) -> "Classifier":
+        """A copy for inference; its encoder is bfloat16 where that is fast: autocast would cast every weight again for
+        every batch."""
+        with autocast(self.device, "bfloat16"):
+            fast = torch.is_autocast_enabled(self.device.type)
+        made = Classifier(copy.deepcopy(self.encoder).to(torch.bfloat16 if fast else torch.float32), self.heads)
+        made.layers = self.layers
+        return made
 
     @property
     def device(self) -> torch.device:
@@ -63,27 +53,23 @@ class Classifier(nn.Module):
         return self.encoder.config.pad_token_id or 0
 
     def raw(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Logits [documents, labels] or standardised levels [documents, 1], in float32."""
-        with autocast(ids.device, "bfloat16"):
+        """What the heads' layers answer, in float32."""
+        # Inference has the encoder's own precision; see `scorer`.
+        with autocast(ids.device, "bfloat16") if torch.is_grad_enabled() else nullcontext():
             states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask.unsqueeze(-1).float()
         pooled = (states.float() * weight).sum(1) / weight.sum(1)
         # Unit variance per component, whatever the encoder's scale: one learning rate serves every encoder.
         pooled = nn.functional.normalize(pooled) * pooled.shape[1] ** 0.5
-        return {name: linear(pooled) for name, linear in self.linear.items()}
+        return {name: layer(pooled) for name, layer in self.layers.items()}
 
     def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        scores = {}
-        for name, raw in self.raw(ids, mask).items():
-            head = self.heads[name]
-            is_ordinal = head.scale == "ordinal"
-            scores[name] = raw[:, 0] * head.deviation + head.mean if is_ordinal else raw.sigmoid()
-        return scores
+        return {name: self.heads[name].scores(raw) for name, raw in self.raw(ids, mask).items()}
 
     def save(self, folder: Path) -> None:
         """Writes config.json, model.safetensors, heads.safetensors and heads.json."""
         self.encoder.save_pretrained(folder)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.linear.state_dict().items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.layers.state_dict().items()}
         save_file(weights, folder / "heads.safetensors")
         heads = {name: asdict(head) for name, head in self.heads.items()}
         (folder / "heads.json").write_text(json.dumps(heads, indent=1) + "\n", encoding="utf-8")
@@ -92,7 +78,7 @@ class Classifier(nn.Module):
     def load(cls, folder: Path) -> "Classifier":
         heads = json.loads((folder / "heads.json").read_text(encoding="utf-8"))
         model = cls(load_encoder(folder), {name: Head(**head) for name, head in heads.items()})
-        model.linear.load_state_dict(load_file(folder / "heads.safetensors"))
+        model.layers.load_state_dict(load_file(folder / "heads.safetensors"))
         return model
 
 

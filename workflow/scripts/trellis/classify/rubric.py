@@ -1,6 +1,7 @@
-"""Rubrics: what is asked of a document, on which scale, and how it is answered without a labeller.
+"""Rubrics: what is asked of a document, on which scale, how a model is asked, and how it is answered without one.
 
-A rubric is a versioned YAML file in `rubrics/`. Scales: `multi_label` (a set of booleans) and `ordinal` (one level).
+A rubric is a versioned YAML file in `rubrics/`. Scales: `multi_label` (a set of booleans), `ordinal` (one level) and
+`classes` (one of several, without order).
 """
 
 from pathlib import Path
@@ -11,7 +12,21 @@ from pydantic import Field, PositiveInt, TypeAdapter
 
 from trellis.experiment.section import Section
 
-DATA_FILES = ("rubrics/topics.yaml", "rubrics/complexity.yaml", "rubrics/quality.yaml")
+DATA_FILES = (
+    "rubrics/topics.yaml",
+    "rubrics/complexity.yaml",
+    "rubrics/code_quality.yaml",
+    "rubrics/structured_data.yaml",
+    "rubrics/content_type.yaml",
+)
+
+
+class Prompt(Section):
+    """What a model reads: `instructions` ({scale}: the scale in words), then the document ({text}, between lines with a
+    {mark} that it cannot know; {meta.KEY}: what its source says of it)."""
+
+    instructions: str
+    document: str
 
 
 class Label(Section):
@@ -49,13 +64,18 @@ class MultiLabel(Section):
     id: str
     version: PositiveInt
     scale: Literal["multi_label"]
+    prompt: Prompt
     heuristic: Keywords
     labels: list[Label]
-    real: RealLabels
+    real: RealLabels | None = None
 
     @property
     def names(self) -> list[str]:
         return [label.name for label in self.labels]
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        return {label.name: label.about for label in self.labels}
 
 
 class Condition(Section):
@@ -74,23 +94,69 @@ class Cues(Section):
 
 
 class RealLevel(Section):
-    """A level in a document's meta, under `key`."""
+    """A whole number in a document's meta, under `key`, and the level that each stands for; others say nothing."""
 
     key: str
+    levels: dict[int, int]
 
 
 class Ordinal(Section):
-    """A rubric whose answer is a level; without a heuristic only real levels are known."""
+    """A rubric whose answer is a level."""
 
     id: str
     version: PositiveInt
     scale: Literal["ordinal"]
+    prompt: Prompt
+    heuristic: Cues
     levels: dict[int, str]
-    heuristic: Cues | None = None
     real: RealLevel | None = None
 
+    @property
+    def names(self) -> list[str]:
+        return [str(level) for level in sorted(self.levels)]
 
-Rubric = Annotated[MultiLabel | Ordinal, Field(discriminator="scale")]
+    @property
+    def meanings(self) -> dict[str, str]:
+        return {str(level): self.levels[level] for level in sorted(self.levels)}
+
+
+class Kind(Section):
+    """One class; the heuristic takes the first one of which `at_least` cues occur."""
+
+    name: str
+    about: str
+    cues: list[str] = []
+    at_least: PositiveInt = 1
+
+
+class FirstMatch(Section):
+    """The heuristic that tries the classes in the `order` given and falls back on `otherwise`."""
+
+    name: str
+    order: list[str]
+    otherwise: str
+
+
+class Classes(Section):
+    """A rubric whose answer is one class."""
+
+    id: str
+    version: PositiveInt
+    scale: Literal["classes"]
+    prompt: Prompt
+    heuristic: FirstMatch
+    classes: list[Kind]
+
+    @property
+    def names(self) -> list[str]:
+        return [kind.name for kind in self.classes]
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        return {kind.name: kind.about for kind in self.classes}
+
+
+Rubric = Annotated[MultiLabel | Ordinal | Classes, Field(discriminator="scale")]
 
 
 def load_rubric(name: str) -> Rubric:

@@ -3,10 +3,14 @@
 Labeller and classifier read through the same window: ids(cut(text)) == ids(text).
 """
 
+from collections.abc import Iterator
+
 from tokenizers import Encoding, Tokenizer
 
 # Most words are far shorter: a document's head is enough, and more of it is read when it is not.
 CHARACTERS_PER_TOKEN = 8
+# An encoding is many times the size of its text: so many are in memory at a time.
+TEXTS = 256
 
 
 class Window:
@@ -27,8 +31,12 @@ class Window:
         encodings = self._encode(texts)
         return [text[: e.offsets[-1][1]] if len(e) else "" for text, e in zip(texts, encodings, strict=True)]
 
-    def _encode(self, texts: list[str]) -> list[Encoding]:
+    def _encode(self, texts: list[str]) -> Iterator[Encoding]:
         """The texts' first tokens, without special tokens, cut after a whole word."""
+        for start in range(0, len(texts), TEXTS):
+            yield from self._encode_together(texts[start : start + TEXTS])
+
+    def _encode_together(self, texts: list[str]) -> list[Encoding]:
         limit = self.room * CHARACTERS_PER_TOKEN
         encodings = self.tokenizer.encode_batch([text[:limit] for text in texts], add_special_tokens=False)
         for index, text in enumerate(texts):

@@ -5,19 +5,27 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from trellis.experiment.section import Section
+from trellis.experiment.selection import RANDOM
 
 
 class Share(Section):
-    """One source's part of a mixture; `select` is the rule: `random` (by seeded hash) or `curated` (by the scores)."""
+    """One source's part of a mixture; `select` is a rule of `filter.selection` by name, or `random` (by seeded hash)."""
 
     tokens: PositiveInt
-    select: Literal["random", "curated"] = "random"
+    select: str = RANDOM
 
 
 class Mixture(Section):
     """A token budget over sources; the shares must sum to `tokens`. A source that is short of its share by at most the
-    share `tolerance` of it gives what it has, with a warning; one that is short of more is an error."""
+    share `tolerance` of it gives what it has, with a warning; one that is short of more is an error.
+    `arm` turns the rules of all sources into that kind: an ablation is a copy of a mixture with one line more."""
 
     tokens: PositiveInt
     tolerance: float = Field(default=0.0, ge=0, lt=1)
+    arm: Literal["topics_only", "complexity_only", "random"] | None = None
     sources: dict[str, Share] = Field(min_length=1)
+
+
+def rules_used(mixture: Mixture) -> list[str]:
+    """The names of the rules of `filter.selection` that a mixture selects by."""
+    return sorted({share.select for share in mixture.sources.values()} - {RANDOM})

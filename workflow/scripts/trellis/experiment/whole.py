@@ -15,6 +15,7 @@ from trellis.experiment.models import Decoder, Model, Pretrained
 from trellis.experiment.pretraining import Pretraining
 from trellis.experiment.reading import read_yaml
 from trellis.experiment.section import Runtime, Section
+from trellis.experiment.selection import RANDOM, rule_of
 from trellis.experiment.sentences import first_sentence
 from trellis.experiment.sft import Sft
 from trellis.experiment.sources import Source
@@ -95,8 +96,12 @@ def _contradictions(experiment: Experiment):
             if source not in experiment.sources:
                 yield f"mixtures.{name}.sources.{source}", _not_there("source", source, experiment.sources)
     yield from _hub_contradictions(experiment)
+    yield from _selection_contradictions(experiment)
     yield from _classifier_contradictions(experiment)
-    named = {"filter.source_priority": experiment.filter.source_priority}
+    named = {
+        "filter.source_priority": experiment.filter.source_priority,
+        "filter.duplicates.per_source": experiment.filter.duplicates.per_source,
+    }
     for name, classifier in experiment.classify.classifiers.items():
         named[f"classify.classifiers.{name}.sources"] = classifier.sources or []
         named[f"classify.classifiers.{name}.labels.weights"] = classifier.labels.weights
@@ -135,6 +140,37 @@ def _classifier_contradictions(experiment: Experiment):
             if (first := takers.setdefault(source, name)) != name:
                 what = source or "every source that no other takes (sources is not given)"
                 yield f"classify.classifiers.{name}.sources", f"classifier {first} takes {what} already"
+
+
+def _selection_contradictions(experiment: Experiment):
+    """Every rule is there, and its scores are made for the sources that are selected by it."""
+    rules = experiment.filter.selection
+    if RANDOM in rules:
+        yield f"filter.selection.{RANDOM}", f"{RANDOM} is the rule of sources that name none; choose another name"
+    for name, mixture in experiment.mixtures.items():
+        for source, share in mixture.sources.items():
+            key = f"mixtures.{name}.sources.{source}.select"
+            if share.select != RANDOM and share.select not in rules:
+                yield key, _not_there("rule", share.select, [RANDOM, *rules])
+                continue
+            try:
+                rule = rule_of(share.select, mixture.arm, rules)
+            except ValidationError as error:
+                yield (
+                    f"mixtures.{name}.arm",
+                    f"rule {share.select}: {error.errors()[0]['msg'].removeprefix('Value error, ')}",
+                )
+                continue
+            scored = _rubrics_of(experiment, source)
+            if lacking := [rubric for rubric in (rule.rubrics if rule else []) if rubric not in scored]:
+                yield key, f"rule {share.select} needs scores of {lacking[0]}, and no classifier makes them of {source}"
+
+
+def _rubrics_of(experiment: Experiment, source: str) -> list[str]:
+    classifiers = experiment.classify.classifiers.values()
+    named = [each for each in classifiers if source in (each.sources or [])]
+    takers = named or [each for each in classifiers if each.sources is None]
+    return [rubric for each in takers for rubric in each.rubrics]
 
 
 def _hub_contradictions(experiment: Experiment):

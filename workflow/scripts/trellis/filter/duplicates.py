@@ -1,7 +1,7 @@
 """filter_duplicates: near-duplicates within and across sources, and which one of each cluster stays."""
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,114 +9,90 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trellis.command import Result
-from trellis.documents import write_table
+from trellis.documents import side_tables
 from trellis.errors import TrellisError
-from trellis.experiment.filter import Duplicates
-from trellis.filter.columns import column
-from trellis.filter.similar import cluster
+from trellis.experiment.duplicates import Duplicates, Signature
+from trellis.filter.clock import Clock
+from trellis.filter.clusters import Clusters, Group
 from trellis.manifest import WORK
+from trellis.progress import bar
 from trellis.spec import Spec
 
-SCHEMA = pa.schema([("doc_id", pa.uint64()), ("source", pa.string()), ("cluster", pa.uint64()), ("kept", pa.bool_())])
-
-
-@dataclass(frozen=True)
-class Documents:
-    """All documents by rising doc_id: `source` is a place in `names`, `complexity` is NaN where there is no score."""
-
-    names: list[str]
-    doc_id: np.ndarray
-    source: np.ndarray
-    complexity: np.ndarray
+SCHEMA = pa.schema(
+    [
+        ("doc_id", pa.uint64()),
+        ("source", pa.string()),
+        ("cluster", pa.uint64()),
+        ("kept", pa.bool_()),
+        ("contaminated_by", pa.string()),
+    ]
+)
+ROWS = 100_000
 
 
 def run(spec: Spec, out: Path) -> Result:
     """Writes duplicates.parquet."""
     rules = Duplicates.model_validate(spec.config["duplicates"])
-    features = {path.stem: path for path in spec.input("features").paths("features/")}
-    priority = spec.config["source_priority"]
-    if unknown := sorted(set(priority) - set(features)):
-        raise TrellisError(f"filter.source_priority: no source {unknown[0]!r} (allowed: {', '.join(sorted(features))})")
-    documents = _documents(features, {path.stem: path for path in spec.input("scores").paths("scores/")})
-    signatures, usable = _signatures(features, documents.doc_id, rules.bands * rules.rows, out / WORK)
-    components = cluster(signatures, usable, rules.bands, rules.similarity)
-    members, survivors = _survivors(components, documents, priority)
-    rows = (
-        {
-            "doc_id": int(documents.doc_id[member]),
-            "source": documents.names[documents.source[member]],
-            "cluster": int(documents.doc_id[survivor]),
-            "kept": bool(member == survivor),
-        }
-        for member, survivor in zip(members, survivors, strict=True)
-    )
-    written = write_table(out / "duplicates.parquet", SCHEMA, rows)
-    return Result(_metrics(documents, members, survivors), {"duplicates.parquet": written})
+    features = dict(sorted(side_tables(spec.inputs_of("features"), "features").items()))
+    scores = side_tables(spec.inputs_of("scores"), "scores")
+    names, priority = list(features), spec.config["source_priority"]
+    if unknown := sorted(set(priority) - set(names)):
+        raise TrellisError(f"filter.source_priority: no source {unknown[0]!r} (allowed: {', '.join(names)})")
+    groups: dict[Signature, list[str]] = defaultdict(list)
+    for name in names:
+        groups[rules.signature_of(name)].append(name)
+    found, clock = [], Clock()
+    with bar("duplicates", sum(signature.bands for signature in groups), "band") as progress:
+        for signature, members in groups.items():
+            group = Group(names, {name: (features[name], scores.get(name, [])) for name in members}, priority)
+            found.append(group.clusters(signature, rules, out / WORK / "signatures", clock, progress))
+    clusters = Clusters.together(found)
+    rows = _write(out / "duplicates.parquet", clusters, names)
+    totals = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in features.items()}
+    metrics = _metrics(clusters, totals)
+    clock.phase("table")
+    return Result(metrics, {"duplicates.parquet": rows}, {"phases": clock.phases})
 
 
-def _documents(features: dict[str, Path], scores: dict[str, Path]) -> Documents:
-    names = sorted(features)
-    doc_ids = [column(features[name], "doc_id") for name in names]
-    complexity = [_complexity(scores[name], len(ids)) for name, ids in zip(names, doc_ids, strict=True)]
-    source = np.repeat(np.arange(len(names), dtype=np.uint16), [len(ids) for ids in doc_ids])
-    doc_id = np.concatenate(doc_ids)
-    order = np.argsort(doc_id, kind="stable")
-    return Documents(names, doc_id[order], source[order], np.concatenate(complexity)[order])
+def _write(path: Path, clusters: Clusters, names: list[str]) -> int:
+    """The members of clusters by rising doc_id."""
+    order = np.argsort(clusters.doc_id)
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for table in _tables(clusters, order, names):
+            writer.write_table(table)
+    return len(order)
 
 
-def _complexity(path: Path, documents: int) -> np.ndarray:
-    known = "complexity" in pq.read_schema(path).names
-    return column(path, "complexity") if known else np.full(documents, np.nan, np.float32)
+def _tables(clusters: Clusters, order: np.ndarray, names: list[str]) -> Iterator[pa.Table]:
+    sources, texts = pa.array(names, pa.string()), pa.array([*clusters.texts, None], pa.string())
+    for first in range(0, max(len(order), 1), ROWS):
+        part = order[first : first + ROWS]
+        columns = [
+            pa.array(clusters.doc_id[part]),
+            sources.take(pa.array(clusters.source[part])),
+            pa.array(clusters.cluster[part]),
+            pa.array(clusters.kept[part]),
+            texts.take(pa.array(clusters.text[part] % len(texts))),
+        ]
+        yield pa.table(columns, schema=SCHEMA)
 
 
-def _signatures(features: dict[str, Path], doc_id: np.ndarray, components: int, work: Path):
-    """The signatures on disk in the order of `doc_id`, and which documents have one."""
-    work.mkdir(parents=True, exist_ok=True)
-    shape = (max(len(doc_id), 1), components)
-    table = np.memmap(work / "signatures.u32", dtype=np.uint32, mode="w+", shape=shape)[: len(doc_id)]
-    usable = np.zeros(len(doc_id), bool)
-    for path in features.values():
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(columns=["doc_id", "signature"]):
-                signed = batch.column("signature")
-                filled = signed.is_valid().to_numpy(zero_copy_only=False)
-                places = np.searchsorted(doc_id, batch.column("doc_id").to_numpy()[filled])
-                table[places] = signed.flatten().to_numpy().reshape(-1, components)
-                usable[places] = True
-    return table, usable
-
-
-def _survivors(components: np.ndarray, documents: Documents, priority: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The members of clusters by rising doc_id, and the survivor of each: first by the place of its source in
-    `priority` (sources that are not named come after), then by the highest complexity score, then by the lowest doc_id.
-    """
-    sizes = np.bincount(components, minlength=1)
-    members = np.flatnonzero(sizes[components] > 1)
-    places = np.array([priority.index(name) if name in priority else len(priority) for name in documents.names])
-    complexity = np.nan_to_num(documents.complexity[members], nan=-np.inf)
-    keys = (documents.doc_id[members], -complexity, places[documents.source[members]], components[members])
-    order = members[np.lexsort(keys)]
-    first = np.concatenate([[True], components[order][1:] != components[order][:-1]]) if len(order) else []
-    leaders = order[np.flatnonzero(first)]
-    survivor_of = np.zeros(len(sizes), np.int64)
-    survivor_of[components[leaders]] = leaders
-    return members, survivor_of[components[members]]
-
-
-def _metrics(documents: Documents, members: np.ndarray, survivors: np.ndarray) -> dict:
-    removed = members != survivors
-    pairs = Counter(zip(documents.source[members[removed]], documents.source[survivors[removed]], strict=True))
-    sizes = Counter(Counter(survivors.tolist()).values())
-    gone = np.bincount(documents.source[members[removed]], minlength=len(documents.names))
-    totals = np.bincount(documents.source, minlength=len(documents.names))
+def _metrics(clusters: Clusters, totals: dict[str, int]) -> dict:
+    names = list(totals)
+    removed = ~clusters.kept & (clusters.text < 0)
+    gone = np.bincount(clusters.source[removed], minlength=len(names))
+    near = np.bincount(clusters.source[clusters.near], minlength=len(names))
+    pair = clusters.source[removed].astype(np.int64) * len(names) + clusters.survivor_source[removed]
+    pairs = zip(*(values.tolist() for values in np.unique(pair, return_counts=True)), strict=True)
+    _, sizes = np.unique(clusters.cluster, return_counts=True)
     return {
         "sources": {
-            name: {"documents": int(total), "duplicates": int(duplicates)}
-            for name, total, duplicates in zip(documents.names, totals, gone, strict=True)
+            name: {"documents": total, "duplicates": int(duplicates), "near_contaminated": int(leaving)}
+            for (name, total), duplicates, leaving in zip(totals.items(), gone, near, strict=True)
         },
         "pairs": [
-            {"removed": documents.names[one], "kept": documents.names[other], "documents": number}
-            for (one, other), number in sorted(pairs.items())
+            {"removed": names[pair // len(names)], "kept": names[pair % len(names)], "documents": number}
+            for pair, number in pairs
         ],
-        "clusters": {str(size): number for size, number in sorted(sizes.items())},
+        "clusters": {str(size): number for size, number in sorted(Counter(sizes.tolist()).items())},
     }

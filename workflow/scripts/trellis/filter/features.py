@@ -1,92 +1,119 @@
 """filter_features: what selection must know of every document, in one pass over the text."""
 
+import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from trellis.command import Result
-from trellis.documents import ROW_GROUP, tables_by_source, write_table
+from trellis.contamination import Reference
+from trellis.documents import tables_by_source
 from trellis.errors import TrellisError
-from trellis.experiment.filter import Decontamination, Duplicates
+from trellis.experiment.decontamination import Decontamination
+from trellis.experiment.duplicates import Signature
 from trellis.experiment.tokenizer import WheelTokenizer
-from trellis.filter.contamination import Reference
-from trellis.filter.ngrams import hash_words
+from trellis.filter.feature_table import write_features
+from trellis.filter.shingles import shingles
 from trellis.filter.signatures import provenance, signatures
 from trellis.progress import Bar, bar
-from trellis.records import read_records
 from trellis.spec import Spec
+from trellis.words import blocks, hash_words
 
-SCHEMA = pa.schema(
-    [
-        ("doc_id", pa.uint64()),
-        ("n_tokens", pa.uint32()),
-        ("n_tokens_reference", pa.uint32()),
-        ("signature", pa.list_(pa.uint32())),
-        ("contaminated_by", pa.string()),
-    ]
-)
+# Characters tokenised, hashed and searched at a time: what bounds the memory of a job.
+BLOCK = 4_000_000
+HOW = ("words", "schema", "names", "structure")
 
 
 def run(spec: Spec, out: Path) -> Result:
     """Writes features/<source>.parquet."""
-    rules = Decontamination.model_validate(spec.config["decontamination"])
-    records = read_records(spec.input("schemas").path("reference.jsonl"))
-    reference = Reference(records, rules.ngram, rules.coverage)
-    reader = _Reader(_tokenizers(spec), Duplicates.model_validate(spec.config["duplicates"]), reference)
+    decontamination = Decontamination.model_validate(spec.config["decontamination"])
+    reference = Reference.load(spec.input("schemas").path("reference.jsonl"), decontamination)
+    tokenizers = _tokenizers(spec)
     sources = tables_by_source(spec.inputs_of("documents"))
-    total = sum(pq.ParquetFile(path).metadata.num_rows for paths in sources.values() for path in paths)
+    total = sum(pq.read_metadata(path).num_rows for paths in sources.values() for path in paths)
     metrics, rows = {}, {}
+    signature = {**provenance(), "bytes_per_document": {}}
     with bar("features", total, "document") as progress:
         for name, paths in sources.items():
-            file, counts = f"features/{name}.parquet", Counter()
-            contaminated = Counter(dict.fromkeys(sorted(set(reference.suites)), 0))
-            rows[file] = write_table(out / file, SCHEMA, reader.rows(paths, counts, contaminated, progress))
-            sums = {key: counts[key] for key in ("tokens", "tokens_reference", "bytes")}
-            metrics[name] = {"documents": rows[file], **sums, "contaminated": dict(contaminated)}
-    checked = {"texts": len(reference.ids), "unchecked": reference.unchecked}
-    return Result({"sources": metrics, "reference": checked, "signature": provenance()}, rows)
+            reader = _Reader(tokenizers, Signature.model_validate(spec.config["signatures"][name]), reference)
+            file = f"features/{name}.parquet"
+            rows[file] = write_features(out / file, reader.signature.bands, reader.parts(paths, progress))
+            metrics[name] = {"documents": rows[file], **reader.metrics()}
+            signature["bytes_per_document"][name] = 8 * reader.signature.bands
+    checked = {"texts": len(reference.ids), "schemas": reference.schemas, "unchecked": reference.unchecked}
+    return Result({"sources": metrics, "reference": checked, "signature": signature}, rows)
 
 
 class _Reader:
-    """Reads documents a row group at a time."""
+    """Reads the documents of one source a block at a time, and adds up what it sees."""
 
-    def __init__(self, tokenizers: list[Tokenizer], duplicates: Duplicates, reference: Reference) -> None:
-        self.tokenizers, self.duplicates, self.reference = tokenizers, duplicates, reference
+    def __init__(self, tokenizers: list[Tokenizer], signature: Signature, reference: Reference) -> None:
+        self.tokenizers, self.signature, self.reference = tokenizers, signature, reference
+        self.counts: Counter[str] = Counter()
+        suites = sorted(set(reference.suites))
+        self.contaminated = Counter(dict.fromkeys(suites, 0))
+        self.how = Counter(dict.fromkeys(HOW, 0))
+        self.sensitivity = {n: Counter(dict.fromkeys(suites, 0)) for n in reference.rules.sensitivity}
 
-    def rows(self, paths: list[Path], counts: Counter, contaminated: Counter, progress: Bar) -> Iterator[dict]:
-        """The rows of the table; adds up tokens and bytes in `counts`, and hits by suite in `contaminated`."""
+    def parts(self, paths: list[Path], progress: Bar) -> Iterator[dict[str, np.ndarray | list]]:
+        """The columns of the table, a block of documents at a time."""
         for path in paths:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=ROW_GROUP, columns=["doc_id", "text"]):
-                    documents = batch.to_pydict()
-                    for row, hit in self._features(documents["doc_id"], documents["text"]):
-                        counts["tokens"] += row["n_tokens"]
-                        counts["tokens_reference"] += row["n_tokens_reference"]
-                        contaminated.update([] if hit is None else [self.reference.suites[hit]])
-                        yield row
-                    counts["bytes"] += sum(len(text.encode()) for text in documents["text"])
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                for batch in file.iter_batches(batch_size=500, columns=["doc_id", "text", "meta"]):
+                    doc_ids, texts = batch.column("doc_id").to_numpy(), batch.column("text").to_pylist()
+                    slices = [slice_of(meta) for meta in batch.column("meta").to_pylist()]
+                    first = 0
+                    for block in blocks(texts, BLOCK):
+                        part = slice(first, first + len(block))
+                        yield {"doc_id": doc_ids[part], "slice": slices[part], **self._features(block)}
+                        first += len(block)
                     progress.advance(len(batch))
 
-    def _features(self, doc_ids: list[int], texts: list[str]) -> Iterator[tuple[dict, int | None]]:
+    def metrics(self) -> dict:
+        """The sums over the source."""
+        return {
+            **{key: self.counts[key] for key in ("tokens", "tokens_reference", "bytes")},
+            "contaminated": dict(self.contaminated),
+            "contaminated_how": dict(self.how),
+            "sensitivity": {str(n): dict(found) for n, found in sorted(self.sensitivity.items())},
+        }
+
+    def _features(self, texts: list[str]) -> dict[str, np.ndarray | list]:
         words = hash_words(texts)
-        signed = signatures(words, self.duplicates.ngram, self.duplicates.bands * self.duplicates.rows)
-        hits = self.reference.hits(words)
+        grams = shingles(texts, words, self.signature)
         tokens, *others = [_count(tokenizer, texts) for tokenizer in self.tokenizers]
-        tokens_reference = others[0] if others else [0] * len(texts)
-        for place, hit in enumerate(hits):
-            row = {
-                "doc_id": doc_ids[place],
-                "n_tokens": tokens[place],
-                "n_tokens_reference": tokens_reference[place],
-                "signature": signed[place],
-                "contaminated_by": None if hit is None else self.reference.ids[hit],
-            }
-            yield row, hit
+        tokens_reference = others[0] if others else np.zeros(len(texts), np.uint32)
+        self.counts["tokens"] += int(tokens.sum())
+        self.counts["tokens_reference"] += int(tokens_reference.sum())
+        self.counts["bytes"] += sum(len(text.encode()) for text in texts)
+        return {
+            "n_tokens": tokens,
+            "n_tokens_reference": tokens_reference,
+            "signature": signatures(grams, self.signature),
+            "signed": np.diff(grams.offsets) > 0,
+            "contaminated_by": self._contaminated_by(texts, words),
+        }
+
+    def _contaminated_by(self, texts: list[str], words) -> list[str | None]:
+        """Counts what is given away; names it where documents leave for it."""
+        matches = self.reference.matches(texts, words)
+        for n, found in self.sensitivity.items():
+            found.update(hit.suite for hit in self.reference.best(matches, len(texts), n) if hit)
+        hits = self.reference.best(matches, len(texts), self.reference.rules.ngram)
+        self.contaminated.update(hit.suite for hit in hits if hit)
+        self.how.update(hit.how for hit in hits if hit)
+        return [hit.id if hit and self.reference.rules.remove else None for hit in hits]
+
+
+def slice_of(meta: str) -> str | None:
+    """The folder that a document's file lies in within its source (the language, in StarCoderData); None without one."""
+    native_id = json.loads(meta).get("id", "")
+    return native_id.partition(":")[0].rpartition("/")[0].rpartition("/")[2] or None
 
 
 def _tokenizers(spec: Spec) -> list[Tokenizer]:
@@ -107,5 +134,6 @@ def _tokenizers(spec: Spec) -> list[Tokenizer]:
     return found
 
 
-def _count(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
-    return [len(encoding) for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+def _count(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return np.array([len(encoding) for encoding in encodings], np.uint32)

@@ -1,64 +1,118 @@
 """A source's documents as a selection sees them, and which of them it may take."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
 from trellis.errors import TrellisError
-from trellis.filter.columns import column, highest, is_null
+from trellis.filter.columns import numbers, stream, vectors
+
+# What becomes of a document: the first reason for which it leaves, or the last.
+FATES = ("duplicates", "contaminated", "held_out", "unscored", "outside", "available")
+HELD_OUT, UNSCORED, OUTSIDE, AVAILABLE = (
+    FATES.index(name) for name in ("held_out", "unscored", "outside", "available")
+)
+SCORES = {"topics": (0, 1), "complexity": (1, 5), "code_quality": (1, 5), "structured_data": (0, 3)}
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Arrays [documents] in the documents' order; `tokens` count the end of text, missing scores are NaN."""
+class Part:
+    """Some of a source's documents, in their order; arrays [documents]. `start` is the place of the first in the source,
+    `tokens` count the end of text, `fate` is a place in FATES before any rule. Scores: `topics` [documents, labels],
+    the others [documents], NaN where there is none. `slice` holds strings."""
 
+    start: int
     doc_id: np.ndarray
     tokens: np.ndarray
-    duplicate: np.ndarray
-    contaminated: np.ndarray
-    held_out: np.ndarray
-    relevance: np.ndarray
+    fate: np.ndarray
+    topics: np.ndarray
     complexity: np.ndarray
-    quality: np.ndarray
-
-    @cached_property
-    def fate(self) -> np.ndarray:
-        """The first reason for which each document leaves, or `left`."""
-        reasons = {"duplicates": self.duplicate, "contaminated": self.contaminated, "held_out": self.held_out}
-        return np.select(list(reasons.values()), list(reasons), default="left")
-
-    def places(self, fate: str) -> np.ndarray:
-        return np.flatnonzero(self.fate == fate)
+    code_quality: np.ndarray
+    structured_data: np.ndarray
+    slice: pa.ChunkedArray
 
 
-def read_pool(features: Path, scores: Path, removed: np.ndarray, topics: list[int], share: float, seed: int) -> Pool:
-    """Puts a source's side tables together. `removed` holds the doc_ids of duplicates; relevance is the highest of the
-    scores at `topics`; `share` of the documents is held out by hash, whatever else becomes of them."""
-    doc_id = column(features, "doc_id")
-    if not np.array_equal(doc_id, column(scores, "doc_id")):
-        raise TrellisError(f"{features} and {scores} list different documents; run `python -m trellis verify`")
-    known = set(pq.read_schema(scores).names)
-    nothing = np.full(len(doc_id), np.nan, np.float32)
-    return Pool(
-        doc_id=doc_id,
-        tokens=column(features, "n_tokens").astype(np.int64) + 1,
-        duplicate=np.isin(doc_id, removed),
-        contaminated=~is_null(features, "contaminated_by"),
-        held_out=hashed(doc_id, seed, "validation") < share,
-        relevance=highest(scores, "topics", topics) if "topics" in known else nothing,
-        complexity=column(scores, "complexity") if "complexity" in known else nothing,
-        quality=column(scores, "quality") if "quality" in known else nothing,
-    )
+@dataclass(frozen=True)
+class Removed:
+    """The doc_ids, rising, of a source's near-duplicates and of what leaves because a near-duplicate is contaminated."""
+
+    duplicates: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    contaminated: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
 
 
-def hashed(doc_id: np.ndarray, seed: int, purpose: str) -> np.ndarray:
-    """A number in 0..1 per document, independent between purposes: splitmix64 (Steele et al., 2014) of id and seed."""
+class Pool:
+    """The documents of a source. `labels` name the columns of topics; `share` of the documents is held out by hash,
+    whatever else becomes of them."""
+
+    def __init__(
+        self, features: list[Path], scores: list[Path], removed: Removed, labels: list[str], share: float, seed: int
+    ) -> None:
+        self.features, self.scores = features, scores
+        self.removed, self.labels, self.share, self.seed = removed, labels, share, seed
+        self.documents = sum(pq.read_metadata(path).num_rows for path in features)
+        self.sliced = "slice" in pq.read_schema(features[0]).names
+
+    def parts(self) -> Iterator[Part]:
+        """The documents in their order. Raises TrellisError when features and scores list different ones."""
+        start = 0
+        features = stream(self.features, ["doc_id", "n_tokens", "contaminated_by", "slice"])
+        scores = stream(self.scores, ["doc_id", *SCORES]) if self.scores else None
+        for table, scored in zip_longest(features, scores or []):
+            if scores and (table is None or scored is None or not table["doc_id"].equals(scored["doc_id"])):
+                one, other = self.features[0].parent, self.scores[0].parent
+                raise TrellisError(f"{one} and {other} list different documents; run `python -m trellis verify`")
+            yield self._part(start, table, table.select(["doc_id"]) if scored is None else scored)
+            start += len(table)
+
+    def doc_ids(self) -> Iterator[np.ndarray]:
+        for table in stream(self.features, ["doc_id"]):
+            yield table["doc_id"].to_numpy()
+
+    def _part(self, start: int, features: pa.Table, scores: pa.Table) -> Part:
+        doc_id = features["doc_id"].to_numpy()
+        reasons = [
+            _among(doc_id, self.removed.duplicates),
+            pc.is_valid(features["contaminated_by"]).to_numpy() | _among(doc_id, self.removed.contaminated),
+            mixed(doc_id, self.seed, "validation") / 2.0**64 < self.share,
+        ]
+        return Part(
+            start=start,
+            doc_id=doc_id,
+            tokens=features["n_tokens"].to_numpy().astype(np.int64) + 1,
+            fate=np.select(reasons, range(len(reasons)), default=AVAILABLE),
+            topics=vectors(scores, "topics", len(self.labels)),
+            complexity=numbers(scores, "complexity"),
+            code_quality=numbers(scores, "code_quality"),
+            structured_data=numbers(scores, "structured_data"),
+            slice=features["slice"]
+            if "slice" in features.column_names
+            else pa.chunked_array([pa.nulls(len(features))]),
+        )
+
+
+def mixed(doc_id: np.ndarray, seed: int, purpose: str) -> np.ndarray:
+    """A uint64 per document, another for another document and independent between purposes: splitmix64 (Steele et al.,
+    2014) of id and seed."""
     salt = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}\0{purpose}".encode()))
-    mixed = doc_id ^ salt
+    value = doc_id ^ salt
     for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(multiplier)
-    return (mixed ^ (mixed >> np.uint64(31))) / 2.0**64
+        value = (value ^ (value >> np.uint64(shift))) * np.uint64(multiplier)
+    return value ^ (value >> np.uint64(31))
+
+
+def _among(doc_id: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which of the ids are among the sorted `known`; asked in order, which spares the processor's cache."""
+    if not len(known):
+        return np.zeros(len(doc_id), bool)
+    order = np.argsort(doc_id)
+    places = np.minimum(np.searchsorted(known, doc_id[order]), len(known) - 1)
+    found = np.empty(len(doc_id), bool)
+    found[order] = known[places] == doc_id[order]
+    return found

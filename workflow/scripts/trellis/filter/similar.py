@@ -1,65 +1,85 @@
-"""Near-duplicates among signatures: banded LSH proposes pairs, the signatures themselves decide, components cluster."""
+"""Near-duplicates among signatures: documents that share a band are candidates, the signatures decide, components cluster.
+
+Works at some 24 bytes a document in memory, whatever the number of documents and the sizes of their groups.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-# Documents that share a band are compared with this many neighbours each: all pairs of small groups, a dense chain
-# through large ones, so that a text with a million copies costs no more than its share.
+from trellis.filter.forest import Forest
+from trellis.filter.signature_file import SignatureFile
+from trellis.filter.signatures import estimate
+from trellis.progress import Bar
+
+# Documents that share a band are compared with this many neighbours each, by doc_id: all pairs of small groups, a dense
+# chain through large ones, so that a text with a million copies costs no more than its share.
 NEIGHBOURS = 8
-BLOCK = 100_000
+# Documents sorted at a time, and pairs compared at a time.
+PART = 2**22
+BLOCK = 2**15
 
 
-def cluster(signatures: np.ndarray, usable: np.ndarray, bands: int, similarity: float) -> np.ndarray:
-    """The component of each document, int32 [documents]. `signatures` [documents, components] may be a memory map; the
-    order of documents must not depend on shards, and those not `usable` stay alone."""
-    components = np.arange(len(signatures), dtype=np.int32)
-    rows = signatures.shape[1] // bands
-    documents = np.flatnonzero(usable)
-    for band in range(bands):
-        keys = _keys(signatures, documents, band * rows, rows)
-        order = np.argsort(keys, kind="stable")
-        for one, other in _neighbours(keys[order], documents[order]):
-            apart = components[one] != components[other]
-            one, other = one[apart], other[apart]
-            alike = _similarity(signatures, one, other) >= similarity
-            components = _joined(components, one[alike], other[alike])
-    return components
+def cluster(
+    file: SignatureFile, order: np.ndarray, usable: np.ndarray, rows: int, similarity: float | None, bar: Bar
+) -> np.ndarray:
+    """The lowest rank in each document's cluster, uint32 [documents], by rank. `order` [documents] holds the place in
+    `file` of the document of each rank; documents that are not `usable` (by rank) stay alone. Candidates whose estimated
+    similarity is at least `similarity` are joined, all candidates where it is None. `bar` counts bands."""
+    forest = Forest(len(order))
+    rank = np.empty(len(order), np.uint32)
+    for first in range(0, len(order), PART):
+        block = order[first : first + PART]
+        rank[block] = np.arange(first, first + len(block), dtype=np.uint32)
+    for band in range(file.bands):
+        for one, other in candidates(file.band(band, rank), usable):
+            for first in range(0, len(one), BLOCK):
+                block = slice(first, first + BLOCK)
+                apart = forest.find(one[block]) != forest.find(other[block])
+                left, right = one[block][apart], other[block][apart]
+                if similarity is not None and len(left):
+                    alike = estimate(file.rows(order[left]), file.rows(order[right]), rows) >= similarity
+                    left, right = left[alike], right[alike]
+                forest.join(left, right)
+        bar.advance()
+    return forest.roots()
 
 
-def _keys(signatures: np.ndarray, documents: np.ndarray, start: int, rows: int) -> np.ndarray:
-    """One uint64 per document from `rows` components; equal components give equal keys."""
-    keys = np.zeros(len(documents), np.uint64)
-    for first in range(0, len(documents), BLOCK):
-        block = signatures[documents[first : first + BLOCK], start : start + rows]
-        part = keys[first : first + BLOCK]
-        for row in range(rows):
-            part ^= block[:, row]
-            part *= np.uint64(0x9E3779B97F4A7C15)
-            part ^= part >> np.uint64(29)
-    return keys
+def candidates(keys: np.ndarray, usable: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of documents of equal key, a part of the range of keys at a time."""
+    bits = max((len(keys) - 1) // PART, 0).bit_length()
+    for part in range(1 << bits):
+        members = _members(keys, usable, bits, part)
+        ordered, members = _grouped(keys[members], members, bits)
+        for distance in range(1, NEIGHBOURS + 1):
+            equal = ordered[distance:] == ordered[:-distance]
+            yield members[:-distance][equal], members[distance:][equal]
 
 
-def _neighbours(keys: np.ndarray, documents: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for distance in range(1, NEIGHBOURS + 1):
-        equal = keys[distance:] == keys[:-distance]
-        yield documents[:-distance][equal], documents[distance:][equal]
+def _members(keys: np.ndarray, usable: np.ndarray, bits: int, part: int) -> np.ndarray:
+    """The usable documents whose key begins with the `bits` bits of `part`."""
+    found = []
+    for first in range(0, len(keys), PART):
+        chosen = usable[first : first + PART]
+        if bits:
+            chosen = chosen & (keys[first : first + PART] >> np.uint64(64 - bits) == part)
+        found.append((np.flatnonzero(chosen) + first).astype(np.uint32))
+    return np.concatenate(found) if found else np.empty(0, np.uint32)
 
 
-def _similarity(signatures: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The estimated Jaccard similarity of pairs."""
-    found = np.empty(len(one), np.float32)
-    for first in range(0, len(one), BLOCK):
-        block = slice(first, first + BLOCK)
-        found[block] = (signatures[one[block]] == signatures[other[block]]).mean(axis=1)
-    return found
-
-
-def _joined(components: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    if not len(one):
-        return components
-    size = int(components.max()) + 1
-    edges = coo_array((np.ones(len(one), bool), (components[one], components[other])), shape=(size, size))
-    return connected_components(edges, directed=False)[1][components]
+def _grouped(keys: np.ndarray, members: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Members that share their key with another one, sorted by key and, among equal ones, by member. All keys agree in
+    their highest `bits`. A place takes the lowest bits of its key, so that one sort in place, the fastest there is, does
+    it; keys that differ in those bits alone may mix, which `candidates` outlives by comparing whole keys."""
+    low = np.uint64((1 << len(keys).bit_length()) - 1)
+    packed = keys << np.uint64(bits)
+    packed &= ~low
+    packed |= np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    high = packed & ~low
+    same = high[1:] == high[:-1]
+    shared = np.zeros(len(keys), bool)
+    shared[1:] = same
+    shared[:-1] |= same
+    places = packed[shared] & low
+    return keys[places], members[places]

@@ -65,7 +65,7 @@ def _obstacle(experiment: dict[str, Any], treatment: Arm, control: Arm, tuning: 
     if tuning.problem:
         return "its models were not fine-tuned identically"
     mixtures = [experiment["mixtures"].get(arm.mixture) for arm in (treatment, control)]
-    if mixtures[0] is None or all(share["select"] != "curated" for share in mixtures[0]["sources"].values()):
+    if mixtures[0] is None or not _is_curated(mixtures[0]):
         return f"{treatment.name} was not pretrained on a curated mixture"
     if mixtures[0] == mixtures[1]:
         return "both models were pretrained on the same mixture"
@@ -73,6 +73,11 @@ def _obstacle(experiment: dict[str, Any], treatment: Arm, control: Arm, tuning: 
         seeds = plural(len(tuning.seeds), "fine-tuning seed")
         return f"{seeds} per model cannot tell an effect of the data from the luck of the draw"
     return None
+
+
+def _is_curated(mixture: dict[str, Any]) -> bool:
+    """Whether any source's documents were chosen by a rule."""
+    return mixture["arm"] != "random" and any(share["select"] != "random" for share in mixture["sources"].values())
 
 
 def _claim(verdict: str, experiment: dict[str, Any], obstacle: str | None) -> str:

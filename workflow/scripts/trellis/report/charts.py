@@ -10,6 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 42
 LINE_HEIGHT = 290
 ROW = 42
 LONGEST_LINE = 300
+CELL, WIDEST_CELL = 18, 44
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ class Bar:
     label: str
     parts: list[tuple[str, float]]
     text: str = ""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Counts [rows][columns] with their names; columns None stand for the rows again, by number. Shades run to the highest
+    count, `by_row` to each row's own."""
+
+    rows: list[str]
+    columns: list[str] | None
+    counts: list[list[int]]
+    by_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,33 @@ def stacked_bars(title: str, bars: list[Bar]) -> Chart:
             before += size
         marks.append({"label": bar.label, "text": bar.text, "y": number * 36 + 14, "parts": parts})
     return Chart(title=title, height=len(bars) * 36 + 2, marks=marks)
+
+
+def heat_map(title: str, cells: HeatMap) -> Chart:
+    """A rectangle per count, the darker the more, as wide as the rows' names leave room for."""
+    numbers = [str(number) for number in range(1, len(cells.rows) + 1)]
+    labels = cells.rows if cells.columns else [" ".join(pair) for pair in zip(numbers, cells.rows, strict=True)]
+    columns = cells.columns or numbers
+    left = 16 + 6.7 * max(map(len, labels))
+    step = round(min((WIDTH - left) / len(columns), WIDEST_CELL), 1)
+    highest = max(count for row in cells.counts for count in row)
+    marks = []
+    for number, (label, row) in enumerate(zip(labels, cells.counts, strict=True)):
+        most = max(row) if cells.by_row else highest
+        rectangles = [
+            {
+                "x": round(left + place * step, 1),
+                "width": step,
+                # The square root keeps rare cells visible, the factor what is written on them.
+                "shade": round(0.75 * math.sqrt(count / most), 2) if most else 0,
+                "text": short(count) if step >= 22 and count else "",
+            }
+            for place, count in enumerate(row)
+        ]
+        marks.append({"label": label, "x": round(left - 8, 1), "y": number * CELL + 18, "cells": rectangles})
+    every = 1 if step >= 16 else 2
+    ticks_at = [(round(left + (place + 0.5) * step, 1), columns[place]) for place in range(0, len(columns), every)]
+    return Chart(title=title, height=len(cells.rows) * CELL + 20, x_ticks=ticks_at, marks=marks)
 
 
 def around_zero(low: float, high: float) -> tuple[float, float]:

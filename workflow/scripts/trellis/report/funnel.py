@@ -12,7 +12,8 @@ FATES = (
     ("duplicates", "duplicate", "duplicate"),
     ("contaminated", "contaminated", "contaminated"),
     ("held_out", "held out", "held"),
-    ("below_floors", "below a floor", "low"),
+    ("unscored", "without scores", "rejected"),
+    ("outside", "outside the rule", "low"),
     ("not_taken", "not taken", "unused"),
     ("selected", "selected", "selected"),
 )
@@ -33,15 +34,15 @@ def _reading(results: Results, source: str) -> dict[str, Any]:
     metrics = _read(results, source)
     if metrics is None:
         return {"source": source, "metrics": None}
-    features = results.find("filter", "features")
-    counted = features.metrics["sources"].get(source, {}) if features else {}
+    features = [made.metrics["sources"].get(source, {}) for made in results.of("filter", "features")]
+    counted = {key: sum(each.get(key, 0) for each in features) for key in ("tokens", "tokens_reference")}
     rejected = metrics["rejected"]
     reasons = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(rejected.items()))
     return {
         "source": source,
         "metrics": metrics,
-        "tokens": counted.get("tokens"),
-        "reference_tokens": counted.get("tokens_reference"),
+        "tokens": counted["tokens"],
+        "reference_tokens": counted["tokens_reference"],
         "rejected": sum(rejected.values()),
         "reasons": reasons,
     }
@@ -66,8 +67,9 @@ def _mixture(results: Results, name: str, sources: dict[str, Any]) -> dict[str, 
     """One mixture's plan and what packing made of it; `rows` is None where nothing was selected here."""
     selected, packed = results.find("filter", "select", f"select-{name}"), results.find("tokenize", "pack", name)
     if selected is None:
-        return {"name": name, "rows": None}
-    plan = read_json(selected.path("plan.json"))["sources"]
+        return {"name": name, "arm": None, "rows": None}
+    content = read_json(selected.path("plan.json"))
+    plan = content["sources"]
     granted = {entry["source"]: entry for entry in packed.metrics["sources"]} if packed else {}
     rows = [_row(source, plan[source], granted.get(source)) for source in sources if source in plan]
     bars = [
@@ -81,6 +83,7 @@ def _mixture(results: Results, name: str, sources: dict[str, Any]) -> dict[str, 
     kinds = ("raw", *(key for key, _, _ in FATES))
     return {
         "name": name,
+        "arm": content["arm"],
         "rows": rows,
         "documents": {key: sum(row["documents"][key] for row in rows) for key in kinds},
         "tokens": {key: sum(row["tokens"][key] for row in rows) for key in kinds},
@@ -103,6 +106,9 @@ def _row(source: str, plan: dict[str, Any], packed: dict[str, Any] | None) -> di
         "available": plan["available_tokens"] if plan["asked_tokens"] else 0,
         "granted": packed["granted_tokens"] if packed else None,
         "packed": packed["rows"] if packed else None,
+        "selection_ratio": plan["selection_ratio"],
         "relevance": plan["relevance"],
         "complexity": plan["complexity"],
+        "groups": plan["groups"],
+        "bins": plan["bins"],
     }
