@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import PurePosixPath
 from typing import Any
 
-import httpx2
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url, is_offline_mode, set_client_factory
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -25,7 +23,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers, get_token, hf_raise_for_status, parse_ratelimit_headers
+from huggingface_hub.utils import build_hf_headers, get_token, hf_raise_for_status, httpx, parse_ratelimit_headers
 
 from trellis.errors import TrellisError
 from trellis.experiment.lock import PinnedFile
@@ -37,7 +35,7 @@ PAUSES = (1.0, 4.0, 10.0)  # seconds before the second attempt, the third and th
 LONGEST_PAUSE = 600.0  # seconds; the hub counts requests in windows of five minutes
 AGAIN = {408, 429, 500, 502, 503, 504}
 MAX_PLAIN = 16 * 2**20  # bytes; the hub keeps larger files in large storage (LFS), which knows their sha256
-BROKEN = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
+BROKEN = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 class Gone(TrellisError):
@@ -74,18 +72,20 @@ class Snapshot:
         if file.sha256:
             return PinnedFile(bytes=file.bytes, sha256=file.sha256)
         if file.bytes > MAX_PLAIN:
-            raise TrellisError(f"{self.repo}: the listing has no sha256 of {path} ({file.bytes:,} bytes); nothing is locked")
+            raise TrellisError(
+                f"{self.repo}: the listing has no sha256 of {path} ({file.bytes:,} bytes); nothing is locked"
+            )
         with _asking(self.repo, self.revision):
             kind, name = _named(self.repo)
             url = hf_hub_url(name, path, repo_type=kind, revision=self.revision)
-            answer = _session().get(url, headers=build_hf_headers())
+            answer = get_session().get(url, headers=build_hf_headers())
             hf_raise_for_status(answer)
         content = answer.content
         blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
         if (len(content), blob) != (file.bytes, file.blob):
             raise TrellisError(
                 f"{self.repo}: {path} at {self.revision[:8]} is not what the listing says ({len(content):,} bytes, git "
-                f"{blob[:8]}; listed: {file.bytes:,} bytes, git {file.blob[:8]}); do not trust {constants.ENDPOINT}"
+                f"{blob[:8]}; listed: {file.bytes:,} bytes, git {file.blob[:8]}); do not trust {_endpoint()}"
             )
         return PinnedFile(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
@@ -95,48 +95,42 @@ def snapshot(repo: str, revision: str) -> Snapshot:
     is missing, late or not to be trusted."""
     kind, name = _named(repo)
     with _asking(repo, revision):
-        _session()
         info = HfApi().repo_info(name, repo_type=kind, revision=revision)
         sha = _checked(repo, "commit", info.sha, r"[0-9a-f]{40}")
         if re.fullmatch(r"[0-9a-f]{40}", revision) and sha != revision:
-            raise TrellisError(f"{repo}: {constants.ENDPOINT} answers commit {revision[:8]} with {sha[:8]}")
-        licence = getattr(info.card_data, "license", None) or "unknown"
+            raise TrellisError(f"{repo}: {_endpoint()} answers commit {revision[:8]} with {sha[:8]}")
+        stated = getattr(info.card_data, "license", None) or "unknown"
+        licence = stated if isinstance(stated, str) else " AND ".join(stated)
         files = _files(repo, HfApi().list_repo_tree(name, repo_type=kind, revision=sha, recursive=True))
-    return Snapshot(repo, sha, licence if isinstance(licence, str) else " AND ".join(licence), bool(info.gated), files)
+    return Snapshot(repo, sha, licence, bool(info.gated), files)
 
 
 def page(repo: str) -> str:
     """Where a reader finds the repository, and the terms of a gated one."""
-    return f"{constants.ENDPOINT}/{repo}"
+    return f"{_endpoint()}/{repo}"
 
 
 def _files(repo: str, entries: Iterator[Any]) -> dict[str, Listed]:
     files, seen = {}, set()
     for entry in entries:
         path = entry.path
-        # A path is a place below a folder, the same on every system, and is shown in terminals.
-        if (
-            not isinstance(path, str)
-            or path in seen
-            or path.startswith("/")
-            or PurePosixPath(path).as_posix() != path
-            or {"..", "."} & set(path.split("/"))
-            or "\\" in path
-            or not path.isprintable()
-        ):
-            raise TrellisError(f"{repo}: the listing of {constants.ENDPOINT} holds {path!r}, twice or as no safe path")
+        parts = path.split("/") if isinstance(path, str) else [""]
+        if {"", ".", ".."} & set(parts) or "\\" in path or not path.isprintable() or path in seen:
+            raise TrellisError(f"{repo}: the listing of {_endpoint()} holds {path!r}, twice or as no path of a file")
         seen.add(path)
         if isinstance(entry, RepoFile):
             if type(entry.size) is not int or entry.size < 0 or (entry.lfs and entry.lfs.size != entry.size):
-                raise TrellisError(f"{repo}: the listing of {constants.ENDPOINT} has no size of {path}")
+                raise TrellisError(f"{repo}: the listing of {_endpoint()} has no size of {path}")
             sha256 = _checked(repo, f"sha256 of {path}", entry.lfs.sha256, r"[0-9a-f]{64}") if entry.lfs else None
-            files[path] = Listed(entry.size, sha256, _checked(repo, f"git hash of {path}", entry.blob_id, "[0-9a-f]{40}"))
+            files[path] = Listed(
+                entry.size, sha256, _checked(repo, f"git hash of {path}", entry.blob_id, "[0-9a-f]{40}")
+            )
     return files
 
 
 def _checked(repo: str, what: str, value: Any, pattern: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise TrellisError(f"{repo}: {constants.ENDPOINT} answers {value!r} where the {what} belongs")
+        raise TrellisError(f"{repo}: {_endpoint()} answers {value!r} where the {what} belongs")
     return value
 
 
@@ -147,8 +141,12 @@ def _named(repo: str) -> tuple[str, str]:
 
 @contextmanager
 def _asking(repo: str, revision: str) -> Iterator[None]:
-    """What the client raises, as one sentence."""
-    endpoint = constants.ENDPOINT
+    """Through the patient client; what `huggingface_hub` raises becomes one sentence."""
+    if is_offline_mode():
+        raise TrellisError("HF_HUB_OFFLINE is set, and the hub cannot be asked; unset it and run again")
+    if not isinstance(get_session(), _Patient):
+        set_client_factory(lambda: _Patient(follow_redirects=True))
+    endpoint = _endpoint()
     try:
         yield
     except GatedRepoError:
@@ -165,8 +163,10 @@ def _asking(repo: str, revision: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         advice = "; HF_TOKEN is not accepted: renew or unset it" if status == 401 else ""
-        raise TrellisError(f"{repo}: {endpoint} answered {status} ({_safe(error.server_message or '')}){advice}") from None
-    except httpx2.HTTPError as error:
+        raise TrellisError(
+            f"{repo}: {endpoint} answered {status} ({_safe(error.server_message or '')}){advice}"
+        ) from None
+    except httpx.HTTPError as error:
         raise TrellisError(f"{repo}: {endpoint} cannot be asked ({_safe(error)}); check HF_ENDPOINT") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TrellisError(
@@ -175,55 +175,52 @@ def _asking(repo: str, revision: str) -> Iterator[None]:
         ) from None
 
 
+def _endpoint() -> str:
+    return re.sub(r"://[^/\s@]+@", "://", constants.ENDPOINT)
+
+
 def _safe(said: object) -> str:
     """Without tokens, on one line: an invalid header is quoted by the error that it causes."""
     text = re.sub(r"://[^/\s@]+@", "://", " ".join(str(said).split()))
     return text.replace(get_token() or "\0", "HF_TOKEN")[:300]
 
 
-def _session() -> httpx2.Client:
-    if is_offline_mode():
-        raise TrellisError("HF_HUB_OFFLINE is set, and the hub cannot be asked; unset it and run again")
-    if not isinstance(get_session(), _Patient):
-        set_client_factory(lambda: _Patient(follow_redirects=True))
-    return get_session()
-
-
-class _Patient(httpx2.Client):
+class _Patient(httpx.Client):
     """The client of all that is asked here. Without it `huggingface_hub` waits for ever, repeats some requests and not
     others, and sleeps as long as it is told."""
 
-    def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+    def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         """A whole answer (nothing is streamed here). Raises TrellisError after the last attempt."""
         request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)
         host = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        for pause in [*PAUSES, None]:
+        pauses = iter(PAUSES)
+        while True:
             try:
                 answer = super().send(request, stream=True, **options)
                 answer.stream = _Within(answer.stream, time.monotonic() + DEADLINE, host)
                 answer.read()
             except BROKEN as error:
                 problem = f"{host} cannot be reached ({_safe(error) or type(error).__name__})"
-                advice = "check the network, or set HF_ENDPOINT to a mirror"
+                wished, advice = None, "check the network, or set HF_ENDPOINT to a mirror"
             else:
                 if answer.status_code not in AGAIN:
                     return answer
                 problem, advice = f"{host} answered {answer.status_code} to {request.url.path}", "try again later"
                 wished = _wished_pause(answer.headers)
-                if wished and wished > LONGEST_PAUSE:
-                    raise TrellisError(f"{problem} and wants to be left alone for {wished:.0f} s; run again after that")
-                pause = pause and (wished or pause)
+            if wished and wished > LONGEST_PAUSE:
+                raise TrellisError(f"{problem} and wants to be left alone for {wished:.0f} s; run again after that")
+            pause = next(pauses, None)
             if pause is None:
                 raise TrellisError(f"{problem}, {len(PAUSES) + 1} times; {advice}")
+            pause = pause if wished is None else wished
             LOG.warning("%s; asking again in %.0f s", problem, pause)
             time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
 
 
-class _Within(httpx2.SyncByteStream):
+class _Within(httpx.SyncByteStream):
     """A body that must have arrived in time: each byte that trickles in would put a read timeout off."""
 
-    def __init__(self, stream: httpx2.SyncByteStream, deadline: float, host: str) -> None:
+    def __init__(self, stream: httpx.SyncByteStream, deadline: float, host: str) -> None:
         self._stream, self._deadline, self._host = stream, deadline, host
 
     def __iter__(self) -> Iterator[bytes]:
@@ -236,7 +233,7 @@ class _Within(httpx2.SyncByteStream):
         self._stream.close()
 
 
-def _wished_pause(headers: httpx2.Headers) -> float | None:
+def _wished_pause(headers: httpx.Headers) -> float | None:
     """Seconds that the hub asks for: Retry-After, in seconds or as a date, or the window of RateLimit."""
     if wished := headers.get("Retry-After", "").strip():
         if wished.isdigit():

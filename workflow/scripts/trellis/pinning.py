@@ -34,7 +34,9 @@ def pin_package(package: str, lock: Path) -> Package:
         if answer.returncode or len(wheels) != 1:
             said = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]
             reason = re.sub(r"://[^/\s@]+@", "://", " ".join(said[-1].split()))
-            raise TrellisError(f"{package}: pip says `{reason}`; check the name and the index that pip is configured with")
+            raise TrellisError(
+                f"{package}: pip says `{reason}`; check the name and the index that pip is configured with"
+            )
         return _pin(package, wheels[0])
 
 

@@ -107,8 +107,7 @@ def _fetch(order: RepoFiles, path: str, target: Path, progress: Bar, lock: str) 
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise TrellisError(
-            f"{repo}: the disk is full ({error.strerror}) after {target.stat().st_size} of {pin.bytes} bytes of {path}; "
-            "make room and run again, what has arrived is kept"
+            f"{repo}: the disk is full ({error.strerror}) at {path}; make room and run again, what has arrived is kept"
         ) from None
 
 

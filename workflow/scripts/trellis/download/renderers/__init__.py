@@ -1,7 +1,22 @@
-"""One renderer per shape of row: the module's `COLUMNS` and `render(row) -> Raw | str`.
+"""One renderer per shape of row: a module with the model `Shape` and `render(native_id, row) -> Raw | str`.
 
-`COLUMNS` names the columns that the renderer reads, required ones first and optional ones in `OPTIONAL`; of a parquet file
-no others are read. `row` is a dict of them (absent optional columns are None). The answer is a `Raw`, or the reason for
-which the row is set aside, as one of the contract's words in `trellis.download`. A renderer is a pure function of the row:
-no clock, no random numbers.
+`Shape` names the columns that are read: those without a default must be there, though they may be null where the type
+says so. A row that does not fit is counted as `malformed`. `render` gives the document, or the reason for which the row
+is set aside, as one of the contract's words in `trellis.download`. It is a pure function of the row and of where it
+stands (`native_id`: the file's path, a colon, the row's number): no clock, no random numbers.
+
+A renderer that takes one column of text as it is names it in `TEXT`, and makes meta of all others with `meta(values)`:
+such columns are read as a whole. Its `render` must give the same.
 """
+
+import math
+from typing import Any
+
+
+def scalars(**values: Any) -> dict[str, Any]:
+    """What a document's meta can hold of these values: the strings, finite numbers and truth values."""
+    return {name: value for name, value in values.items() if _scalar(value)}
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
