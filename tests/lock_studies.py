@@ -1,11 +1,17 @@
-"""Experiments for the tests of the lock: the smoke experiment with sources of one's own."""
+"""For the tests of the lock: the smoke experiment with sources of one's own, and a repository that it reads."""
 
+import hashlib
 from pathlib import Path
 
 import yaml
 
 from trellis.experiment.reading import read_yaml
 
+REPO, NAME = "datasets/trellis/example", "trellis/example"
+TREE, INFO = f"GET /api/{REPO}/tree", f"GET /api/{REPO}/revision"
+PARTS = {f"data/part-{number:03d}.parquet": bytes([number]) * (1000 + number) for number in range(120)}
+FILES = {"README.md": b"# An example\n", "notes/one.txt": b"short", "notes/é 2.txt": "ü".encode(), **PARTS}
+SECRET = "hf_averysecrettoken"
 SMOKE = Path(__file__).parents[1] / "config/experiments/smoke.yaml"
 
 
@@ -38,3 +44,17 @@ def write_study(root: Path, sources: dict[str, list[dict]], name: str = "study",
 
 def local_part(*files: str) -> dict:
     return {"kind": "local", "files": list(files), "reader": "text_file"}
+
+
+def pin(data: bytes) -> dict:
+    """What a lock says of a file."""
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def everything(files: dict[str, bytes], revision: str) -> dict:
+    """What a lock says of these files of the example."""
+    pins = {path: pin(data) for path, data in files.items()}
+    return {REPO: {"revision": revision, "licence": "mit", "gated": False, "files": pins}}
+
+
+WHOLE = hub_part(NAME, "**/*")

@@ -149,6 +149,12 @@ def edited_range(edit):
     return fault
 
 
+def earlier(request, reply):
+    """The range that begins 5 bytes before the one asked for, and says so."""
+    moved = faults.wrong_range(5)(request, reply)
+    return moved and edited_range(lambda text: text.replace("100000-", "99995-"))(request, moved)
+
+
 def ignored_and_cut(request, reply):
     whole = faults.ignore_range()(request, reply)
     return whole and faults.cut(50_000)(request, whole)
@@ -178,7 +184,7 @@ PASSING = {
     "range ignored": [CUT, faults.ignore_range()],
     "range ignored, and cut": [CUT, ignored_and_cut],
     "other bytes under the right range": [CUT, faults.wrong_range(5)],
-    "another range": [CUT, edited_range(lambda text: text.replace("100000-", "99995-"))],
+    "another range, again and again": [CUT, earlier] * 3,
     "range of another file": [CUT, edited_range(lambda text: text + "0")],
     "range without a word": [CUT, edited_range(lambda text: None)],
     "range refused": [CUT, faults.refuse_range()],
@@ -209,6 +215,13 @@ def test_an_expired_link_is_asked_for_again_at_the_hub(hub, order, out):
     execute(order({A: FILES[A]}), out)
     assert [request.server for request in hub.requests] == ["hub", "cdn"] * 4
     assert fetched(out) == {A: FILES[A]} and served(hub) == len(FILES[A])
+
+
+def test_a_hub_that_refuses_every_range(hub, order, out):
+    hub.fail("/cdn/", CUT)
+    hub.fail("/cdn/", faults.refuse_range(), times=None)
+    execute(order(), out)
+    assert fetched(out) == FILES
 
 
 # ---------------------------------------------------------------- going on
@@ -435,7 +448,7 @@ def test_a_redirect_that_makes_no_sense(hub, order, out, target):
 
 
 def test_a_token_that_no_header_can_hold_is_not_shown(hub, order, out, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", TOKEN + "\x01")
+    monkeypatch.setenv("HF_TOKEN", TOKEN + "ä")
     assert "check HF_ENDPOINT and HF_TOKEN" in failure(order(), out)
 
 

@@ -14,7 +14,7 @@ def choose(repo: str, sizes: Mapping[str, int], patterns: list[str], enough: int
 
     All that match where `enough` (bytes) is None. Otherwise the patterns share `enough` and `MARGIN` in proportion to
     the bytes that match them, a file counting for its first pattern; each takes files in the order of
-    xxh3_64(`repo`/path, seed) until it holds its share, and its first file whatever its share. A greater `enough` only adds files.
+    xxh3_64(`repo`/path, seed) until it holds its share, and its first file in any case. A greater `enough` only adds.
     """
     known = matching(sizes, patterns)
     if enough is None:

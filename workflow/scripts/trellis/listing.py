@@ -1,41 +1,25 @@
 """What the hub is asked when data are locked: the commit of a revision, its files, its licence and its gate.
 
-Whatever is answered is checked before it is used. Every answer has a deadline; timeouts, broken connections, 429 and 5xx
-are asked again a few times, when the hub says if it says when.
+Whatever is answered is checked before it is used.
 """
 
 import hashlib
-import logging
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from huggingface_hub import HfApi, constants, get_session, hf_hub_url, is_offline_mode, set_client_factory
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import HfApi, get_session, hf_hub_url
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers, get_token, hf_raise_for_status, httpx, parse_ratelimit_headers
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, httpx
 
 from trellis.errors import TrellisError
 from trellis.experiment.lock import PinnedFile
+from trellis.hub_client import connect, endpoint, safe
 
-LOG = logging.getLogger("trellis")
-TIMEOUT = 20.0  # seconds without a byte
-DEADLINE = 120.0  # seconds for a whole answer
-PAUSES = (1.0, 4.0, 10.0)  # seconds before the second attempt, the third and the last
-LONGEST_PAUSE = 600.0  # seconds; the hub counts requests in windows of five minutes
-AGAIN = {408, 429, 500, 502, 503, 504}
 MAX_PLAIN = 16 * 2**20  # bytes; the hub keeps larger files in large storage (LFS), which knows their sha256
-BROKEN = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 class Gone(TrellisError):
@@ -85,20 +69,20 @@ class Snapshot:
         if (len(content), blob) != (file.bytes, file.blob):
             raise TrellisError(
                 f"{self.repo}: {path} at {self.revision[:8]} is not what the listing says ({len(content):,} bytes, git "
-                f"{blob[:8]}; listed: {file.bytes:,} bytes, git {file.blob[:8]}); do not trust {_endpoint()}"
+                f"{blob[:8]}; listed: {file.bytes:,} bytes, git {file.blob[:8]}); do not trust {endpoint()}"
             )
         return PinnedFile(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def snapshot(repo: str, revision: str) -> Snapshot:
-    """A branch, tag or commit, resolved once: what is listed is the commit. Raises Gone, or TrellisError for an answer that
-    is missing, late or not to be trusted."""
+    """A branch, tag or commit, resolved once: what is listed is the commit. Raises Gone, or TrellisError for an answer
+    that is missing, late or not to be trusted."""
     kind, name = _named(repo)
     with _asking(repo, revision):
         info = HfApi().repo_info(name, repo_type=kind, revision=revision)
         sha = _checked(repo, "commit", info.sha, r"[0-9a-f]{40}")
         if re.fullmatch(r"[0-9a-f]{40}", revision) and sha != revision:
-            raise TrellisError(f"{repo}: {_endpoint()} answers commit {revision[:8]} with {sha[:8]}")
+            raise TrellisError(f"{repo}: {endpoint()} answers commit {revision[:8]} with {sha[:8]}")
         stated = getattr(info.card_data, "license", None) or "unknown"
         licence = stated if isinstance(stated, str) else " AND ".join(stated)
         files = _files(repo, HfApi().list_repo_tree(name, repo_type=kind, revision=sha, recursive=True))
@@ -107,7 +91,7 @@ def snapshot(repo: str, revision: str) -> Snapshot:
 
 def page(repo: str) -> str:
     """Where a reader finds the repository, and the terms of a gated one."""
-    return f"{_endpoint()}/{repo}"
+    return f"{endpoint()}/{repo}"
 
 
 def _files(repo: str, entries: Iterator[Any]) -> dict[str, Listed]:
@@ -116,11 +100,11 @@ def _files(repo: str, entries: Iterator[Any]) -> dict[str, Listed]:
         path = entry.path
         parts = path.split("/") if isinstance(path, str) else [""]
         if {"", ".", ".."} & set(parts) or "\\" in path or not path.isprintable() or path in seen:
-            raise TrellisError(f"{repo}: the listing of {_endpoint()} holds {path!r}, twice or as no path of a file")
+            raise TrellisError(f"{repo}: the listing of {endpoint()} holds {path!r}, twice or as no path of a file")
         seen.add(path)
         if isinstance(entry, RepoFile):
             if type(entry.size) is not int or entry.size < 0 or (entry.lfs and entry.lfs.size != entry.size):
-                raise TrellisError(f"{repo}: the listing of {_endpoint()} has no size of {path}")
+                raise TrellisError(f"{repo}: the listing of {endpoint()} has no size of {path}")
             sha256 = _checked(repo, f"sha256 of {path}", entry.lfs.sha256, r"[0-9a-f]{64}") if entry.lfs else None
             files[path] = Listed(
                 entry.size, sha256, _checked(repo, f"git hash of {path}", entry.blob_id, "[0-9a-f]{40}")
@@ -130,7 +114,7 @@ def _files(repo: str, entries: Iterator[Any]) -> dict[str, Listed]:
 
 def _checked(repo: str, what: str, value: Any, pattern: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise TrellisError(f"{repo}: {_endpoint()} answers {value!r} where the {what} belongs")
+        raise TrellisError(f"{repo}: {endpoint()} answers {value!r} where the {what} belongs")
     return value
 
 
@@ -142,11 +126,7 @@ def _named(repo: str) -> tuple[str, str]:
 @contextmanager
 def _asking(repo: str, revision: str) -> Iterator[None]:
     """Through the patient client; what `huggingface_hub` raises becomes one sentence."""
-    if is_offline_mode():
-        raise TrellisError("HF_HUB_OFFLINE is set, and the hub cannot be asked; unset it and run again")
-    if not isinstance(get_session(), _Patient):
-        set_client_factory(lambda: _Patient(follow_redirects=True))
-    endpoint = _endpoint()
+    connect()
     try:
         yield
     except GatedRepoError:
@@ -155,92 +135,23 @@ def _asking(repo: str, revision: str) -> Iterator[None]:
         ) from None
     except RepositoryNotFoundError:
         raise Gone(
-            f"{repo}: {endpoint} knows no such repository; check the name or, if it is private or gated, set HF_TOKEN to "
-            "a token of an account that may read it"
+            f"{repo}: {endpoint()} knows no such repository; check the name or, if it is private or gated, set HF_TOKEN "
+            "to a token of an account that may read it"
         ) from None
     except RevisionNotFoundError:
-        raise Gone(f"{repo}: {endpoint} knows no branch, tag or commit {revision!r} of it") from None
+        raise Gone(f"{repo}: {endpoint()} knows no branch, tag or commit {revision!r} of it") from None
     except HfHubHTTPError as error:
         status = error.response.status_code
         advice = "; HF_TOKEN is not accepted: renew or unset it" if status == 401 else ""
         raise TrellisError(
-            f"{repo}: {endpoint} answered {status} ({_safe(error.server_message or '')}){advice}"
+            f"{repo}: {endpoint()} answered {status} ({safe(error.server_message or '')}){advice}"
         ) from None
     except httpx.HTTPError as error:
-        raise TrellisError(f"{repo}: {endpoint} cannot be asked ({_safe(error)}); check HF_ENDPOINT") from None
+        raise TrellisError(f"{repo}: {endpoint()} cannot be asked ({safe(error)}); check HF_ENDPOINT") from None
+    except UnicodeEncodeError:
+        raise TrellisError("HF_TOKEN holds characters that no token has; set it again") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TrellisError(
-            f"{repo}: {endpoint} answered what is not the hub's: try again, and check HF_ENDPOINT and whether the network "
-            "asks to sign in"
+            f"{repo}: {endpoint()} answered what is not the hub's: try again, and check HF_ENDPOINT and whether the "
+            "network asks to sign in"
         ) from None
-
-
-def _endpoint() -> str:
-    return re.sub(r"://[^/\s@]+@", "://", constants.ENDPOINT)
-
-
-def _safe(said: object) -> str:
-    """Without tokens, on one line: an invalid header is quoted by the error that it causes."""
-    text = re.sub(r"://[^/\s@]+@", "://", " ".join(str(said).split()))
-    return text.replace(get_token() or "\0", "HF_TOKEN")[:300]
-
-
-class _Patient(httpx.Client):
-    """The client of all that is asked here. Without it `huggingface_hub` waits for ever, repeats some requests and not
-    others, and sleeps as long as it is told."""
-
-    def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
-        """A whole answer (nothing is streamed here). Raises TrellisError after the last attempt."""
-        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)
-        host = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        pauses = iter(PAUSES)
-        while True:
-            try:
-                answer = super().send(request, stream=True, **options)
-                answer.stream = _Within(answer.stream, time.monotonic() + DEADLINE, host)
-                answer.read()
-            except BROKEN as error:
-                problem = f"{host} cannot be reached ({_safe(error) or type(error).__name__})"
-                wished, advice = None, "check the network, or set HF_ENDPOINT to a mirror"
-            else:
-                if answer.status_code not in AGAIN:
-                    return answer
-                problem, advice = f"{host} answered {answer.status_code} to {request.url.path}", "try again later"
-                wished = _wished_pause(answer.headers)
-            if wished and wished > LONGEST_PAUSE:
-                raise TrellisError(f"{problem} and wants to be left alone for {wished:.0f} s; run again after that")
-            pause = next(pauses, None)
-            if pause is None:
-                raise TrellisError(f"{problem}, {len(PAUSES) + 1} times; {advice}")
-            pause = pause if wished is None else wished
-            LOG.warning("%s; asking again in %.0f s", problem, pause)
-            time.sleep(pause)
-
-
-class _Within(httpx.SyncByteStream):
-    """A body that must have arrived in time: each byte that trickles in would put a read timeout off."""
-
-    def __init__(self, stream: httpx.SyncByteStream, deadline: float, host: str) -> None:
-        self._stream, self._deadline, self._host = stream, deadline, host
-
-    def __iter__(self) -> Iterator[bytes]:
-        for part in self._stream:
-            if time.monotonic() > self._deadline:
-                raise TrellisError(f"{self._host} needs more than {DEADLINE:.0f} s for one answer; try again later")
-            yield part
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _wished_pause(headers: httpx.Headers) -> float | None:
-    """Seconds that the hub asks for: Retry-After, in seconds or as a date, or the window of RateLimit."""
-    if wished := headers.get("Retry-After", "").strip():
-        if wished.isdigit():
-            return float(wished)
-        try:
-            return max(0.0, (parsedate_to_datetime(wished) - datetime.now(UTC)).total_seconds())
-        except (ValueError, TypeError):
-            return None
-    limit = parse_ratelimit_headers(headers)
-    return float(limit.reset_in_seconds) if limit and not limit.remaining else None

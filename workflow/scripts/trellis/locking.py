@@ -1,8 +1,8 @@
 """`python -m trellis lock`: what the experiment reads from elsewhere, pinned to the byte in `config/locks/<lock>.json`.
 
 Nothing is written before everything is resolved, and the same experiment and hub give the same bytes. Experiments of
-`config/experiments` that name the same lock are locked together. Where a source asks for tokens, `choice` takes files for
-them and a margin of 10 %.
+`config/experiments` that name the same lock are locked together. Where a source asks for tokens, `choice` takes files
+for them and a margin of 10 %.
 """
 
 import json

@@ -2,12 +2,13 @@
 
 | turn | content |
 |---|---|
-| system | one line that says how to answer, and the tools: a JSON array of {name, description, parameters}, where parameters is the JSON Schema of an object |
-| assistant | a JSON array of {name, arguments}, one for each call that can be made now; or words, where no tool helps or something has to be asked |
+| system | a line that says how to answer, and a line with the tools: a JSON array of {name, description, parameters} |
+| assistant | a JSON array of {name, arguments}, every call that can be made now; or words, where no tool helps |
 | tool | a JSON array of what the calls returned |
 
-JSON is spelt by `chat.answer_json`, and a call's arguments stand in the order of the tool's properties: one spelling each.
-"""  # noqa: E501
+`parameters` is the JSON Schema of an object. JSON is spelt by `chat.answer_json`, and a call's arguments stand in the order
+of the tool's properties, so that a call has one spelling.
+"""
 
 from typing import Any
 

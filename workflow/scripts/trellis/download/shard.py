@@ -3,20 +3,17 @@
 import importlib
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from trellis.command import Result
-from trellis.documents import ROW_GROUP, SCHEMA, document_id
-from trellis.download import lines, tables
-from trellis.download.rules import judge, judge_column
+from trellis.download.lines import SUFFIXES, member_rows, rows, unpacked_name, whole
+from trellis.download.reading import Reading, Unreadable
+from trellis.download.tables import batches
+from trellis.download.writer import DocumentWriter
 from trellis.errors import TrellisError
 from trellis.experiment.lock import PinnedFile
 from trellis.experiment.sources import Rules
@@ -26,35 +23,30 @@ from trellis.spec import Spec
 
 LOG = logging.getLogger("trellis")
 TABLE = "documents/000.parquet"
-GROUP_BYTES = 2**26  # text of a row group
-PENDING = 256  # rendered rows that wait to become columns
 
 
 def run(spec: Spec, out: Path) -> Result:
     """Raises TrellisError when a local file has changed, or a file is not what its suffix and the reader say."""
-    source, rules = spec.config["source"], Rules.model_validate(spec.config["rules"])
+    source, reader, rules = spec.config["source"], spec.config["reader"], Rules.model_validate(spec.config["rules"])
     files = _local(spec) if spec.config["local"] else _fetched(spec)
-    share = tables.Share(spec.config["shard"], spec.config["shards"])
-    with (
-        _Writer(out / TABLE, source, rules) as writer,
-        bar(f"reading {source}", sum(path.stat().st_size for path in files.values()), "bytes") as progress,
-    ):
-        shard = _Shard(spec.config["reader"], share, writer)
-        for number, (name, path) in enumerate(files.items()):
-            try:
-                for stored in shard.read(number, name, path):
-                    progress.advance(stored)
-            except tables.Unreadable as error:
-                raise TrellisError(
-                    f"sources.{source}: {name} {error}, so that the reader {shard.name} cannot read it; "
-                    "correct the part's `reader` or `files`"
-                ) from None
-            LOG.info("%s: %d documents after %s", source, writer.documents, name)
+    with bar(f"reading {source}", sum(path.stat().st_size for path in files.values()), "bytes") as progress:
+        reading = Reading(spec.config["shard"], spec.config["shards"], progress.advance)
+        with DocumentWriter(out / TABLE, source, rules, reading) as writer:
+            shard = _Shard(reader, reading, writer)
+            for number, (name, path) in enumerate(files.items()):
+                try:
+                    shard.read(number, name, path)
+                except Unreadable as error:
+                    raise TrellisError(
+                        f"sources.{source}: {name} {error}: `reader: {reader}` cannot read it; "
+                        "correct the part's `reader` or `files`"
+                    ) from None
+                LOG.info("%s: %d documents after %s", source, writer.documents, name)
     metrics = {
         "source": source,
         "documents": writer.documents,
         "bytes": writer.bytes,
-        "rejected": {reason: count for reason, count in sorted(writer.rejected.items()) if count},
+        "rejected": {reason: count for reason, count in sorted(reading.rejected.items()) if count},
     }
     return Result(metrics=metrics, rows={TABLE: writer.documents})
 
@@ -62,44 +54,104 @@ def run(spec: Spec, out: Path) -> Result:
 def _fetched(spec: Spec) -> dict[str, Path]:
     """What was downloaded, by its address on the hub."""
     made = spec.input("files")
-    prefix = made.folder / "files"
-    return {f"{made.metrics['repo']}/{path.relative_to(prefix).as_posix()}": path for path in made.paths("files/")}
+    folder = made.folder / "files"
+    return {f"{made.metrics['repo']}/{path.relative_to(folder).as_posix()}": path for path in made.paths("files/")}
 
 
 def _local(spec: Spec) -> dict[str, Path]:
     """The files of this machine, by their path in the lock, each still what was locked."""
-    again = f"run `python -m trellis lock {spec.experiment}` again"
-    for path, pinned in sorted(spec.config["local"].items()):
-        pin, file = PinnedFile.model_validate(pinned), Path(path)
-        if not file.is_file():
-            raise TrellisError(f"{path}, which the lock pins, is not there; put it back, or {again}")
-        if file.stat().st_size != pin.bytes or file_sha256(file) != pin.sha256:
-            raise TrellisError(f"{path} is not the file that was locked; put that back, or {again}")
-    return {path: Path(path) for path in sorted(spec.config["local"])}
+    again, found = f"run `python -m trellis lock {spec.experiment}` again", {}
+    for name, pinned in sorted(spec.config["local"].items()):
+        path, pin = Path(name), PinnedFile.model_validate(pinned)
+        if not path.is_file():
+            raise TrellisError(f"{name}, which the lock pins, is not there; put it back, or {again}")
+        if path.stat().st_size != pin.bytes or file_sha256(path) != pin.sha256:
+            raise TrellisError(f"{name} has changed since it was locked; put back what was locked, or {again}")
+        found[name] = path
+    return found
 
 
 class _Shard:
-    """Reads one share of the files with the renderer `name`, which the plan names in the job's `modules`, so that its code
-    is part of the address."""
+    """Renders one job's share of files with a renderer, given by its name: the plan names its module in the job's
+    `modules`, so that its code is part of the address."""
 
-    def __init__(self, name: str, share: tables.Share, writer: "_Writer") -> None:
-        self.name, self.share, self.writer = name, share, writer
-        self.renderer = importlib.import_module(f"trellis.download.renderers.{name}")
-        self.shape = self.renderer.Shape
-        columns = {field.alias or key: field.is_required() for key, field in self.shape.model_fields.items()}
-        self.required = [column for column, needed in columns.items() if needed]
-        self.optional = [column for column, needed in columns.items() if not needed]
+    def __init__(self, reader: str, reading: Reading, writer: DocumentWriter) -> None:
+        self.reading, self.writer = reading, writer
+        self.renderer = importlib.import_module(f"trellis.download.renderers.{reader}")
+        self.text = getattr(self.renderer, "TEXT", None)
+        self.whole_files = reader == "text_file"
+        fields = self.renderer.Shape.model_fields
+        self.required = [field.alias or name for name, field in fields.items() if field.is_required()]
+        self.optional = [field.alias or name for name, field in fields.items() if not field.is_required()]
 
-    def read(self, number: int, name: str, path: Path) -> Iterator[int]:
-        """Reads the share of the file `number`; yields how many of its bytes were read since."""
-        suffix = PurePosixPath(name.removesuffix(path.suffix) if path.suffix in lines.CODECS else name).suffix
-        if self.name == "text_file":
-            if self.share.takes(number):
-                text = lines.whole(path, self.writer.rejected)
-                if text is not None:
-                    self._render(name, self.shape(text=text))
-            yield path.stat().st_size
+    def read(self, number: int, name: str, path: Path) -> None:
+        """Writes the documents of a file, or of the file itself; `name` is what native ids begin with. Raises
+        Unreadable."""
+        suffix = PurePosixPath(unpacked_name(path)).suffix
+        if self.whole_files:
+            if self.reading.takes(number) and (text := whole(path, number, self.reading)) is not None:
+                self._render(name, {"text": text})
+            self.reading.advance(path.stat().st_size)
         elif suffix == ".parquet":
-            yield from self._read_parquet(name, path)
-        elif suffix in lines.LINES:
-            ...
+            for first, batch in batches(path, self.required, self.optional, self.reading):
+                self._render_batch(name, first, batch)
+        elif suffix == ".zip":
+            for member, row, line in member_rows(path, self.reading):
+                self._render(f"{name}/{member}:{row}", line)
+        elif suffix in SUFFIXES:
+            for row, value in rows(path, self.reading):
+                self._render(f"{name}:{row}", value)
+        else:
+            known = ", ".join((".parquet", *SUFFIXES, ".zip"))
+            raise Unreadable(f"ends in none of {known}, with or without .gz or .zst")
+
+    def _render_batch(self, name: str, first: int, batch: pa.RecordBatch) -> None:
+        native_ids = [f"{name}:{row}" for row in range(first, first + len(batch))]
+        if self.text and batch.schema.field(self.text).type in (pa.string(), pa.large_string()) and _is_valid(batch):
+            beside = [name for name in batch.schema.names if name in self.renderer.BESIDE]
+            names = [self.renderer.BESIDE[name] for name in beside]
+            self.writer.add_column(native_ids, batch[self.text], batch.select(beside).rename_columns(names))
+            return
+        for index, native_id in enumerate(native_ids):
+            # One row at a time: as Python objects, rows weigh several times what they do in columns.
+            try:
+                row = batch.slice(index, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                self.reading.rejected["bad_encoding"] += 1
+            else:
+                self._render(native_id, row)
+
+    def _render(self, native_id: str, row: Any) -> None:
+        """Renders a row, given as JSON or as a value, and hands it on."""
+        rendered = self._parsed(row)
+        if not isinstance(rendered, str):
+            rendered = self.renderer.render(native_id, rendered)
+        if isinstance(rendered, str):
+            self.reading.rejected[rendered] += 1
+        else:
+            self.writer.add(rendered)
+
+    def _parsed(self, row: Any) -> Any:
+        """The row in the renderer's shape, or the reason for which it has none."""
+        shape = self.renderer.Shape
+        try:
+            return shape.model_validate_json(row) if isinstance(row, bytes) else shape.model_validate(row)
+        except ValidationError:
+            if not isinstance(row, bytes):
+                return "malformed"
+        # The strict parser knows no lone surrogates, and JSON does: they may stand where nothing is read.
+        try:
+            return self._parsed(json.loads(row))
+        except UnicodeDecodeError:
+            return "bad_encoding"
+        except (ValueError, RecursionError):
+            return "malformed"
+
+
+def _is_valid(batch: pa.RecordBatch) -> bool:
+    """Whether all strings of a batch are UTF-8."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True

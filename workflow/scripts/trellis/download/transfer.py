@@ -104,8 +104,6 @@ class Transfer:
     def run(self) -> None:
         """Raises WrongContent, Unreachable, HfHubHTTPError (the hub's last word: 4xx), OfflineModeIsEnabled, httpx's
         HTTPError or InvalidURL (the address or a redirect makes no sense), and OSError where the part cannot be written."""
-        if self.part.size > self.pin.bytes:
-            self.part.clear()
         for _ in range(2):
             try:
                 self._complete()

@@ -152,7 +152,7 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
     """The lines that are not blank; of one that is over the limit, a part that is."""
     while line := stream.readline(MAX_LINE + 1):
         rest = line
-        while len(rest) > 0 and not rest.endswith(b"\n"):
+        while rest and not rest.endswith(b"\n"):
             rest = stream.readline(MAX_LINE)
         if line.strip():
             yield line

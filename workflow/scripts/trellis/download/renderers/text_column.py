@@ -8,8 +8,6 @@ from typing import Any
 from trellis.download.archive import Raw, Row
 from trellis.download.renderers import scalars
 
-TEXT = "text"
-
 
 class Shape(Row):
     text: str | None
@@ -27,13 +25,9 @@ class Shape(Row):
     version: Any = None
 
 
-BESIDE = [name for name in Shape.model_fields if name != TEXT]
-
-
-def meta(values: dict[str, Any]) -> dict[str, Any]:
-    """The document's meta, of the columns beside the text."""
-    return scalars(**{"origin" if name == "id" else name: value for name, value in values.items()})
+TEXT = "text"
+BESIDE = {name: "origin" if name == "id" else name for name in Shape.model_fields if name != TEXT}
 
 
 def render(native_id: str, row: Shape) -> Raw | str:
-    return Raw(native_id, row.text, meta({name: getattr(row, name) for name in BESIDE}))
+    return Raw(native_id, row.text, scalars(**{key: getattr(row, name) for name, key in BESIDE.items()}))
