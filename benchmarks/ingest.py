@@ -86,7 +86,9 @@ def measure(name: str, path: Path) -> None:
     pa.set_cpu_count(1)
     with tempfile.TemporaryDirectory() as scratch:
         way = {"streaming": streaming, "read": read, "copy": copy}.get(name)
-        work = way(path, Path(scratch)) if way else shard(path, Path(scratch), "text_column" if name == "ours" else name)
+        work = (
+            way(path, Path(scratch)) if way else shard(path, Path(scratch), "text_column" if name == "ours" else name)
+        )
         begin = time.perf_counter()
         work()
         seconds = time.perf_counter() - begin
@@ -197,7 +199,9 @@ def make_code(path: Path, size: int) -> int:
         lines = []
         for _ in range(int(chance.integers(10, 120))):
             names = [words[index % len(words)] for index in chance.zipf(1.2, 6).tolist()]
-            lines.append(f"def {names[0]}_{names[1]}({names[2]}, {names[3]}):\n    return {names[2]}.{names[4]}({names[5]})\n")
+            lines.append(
+                f"def {names[0]}_{names[1]}({names[2]}, {names[3]}):\n    return {names[2]}.{names[4]}({names[5]})\n"
+            )
         text = "\n".join(lines)
         repo = f"{words[len(rows) % 999]}/{words[len(rows) % 7_919]}"
         rows.append(
@@ -282,13 +286,20 @@ def make_articles(path: Path, size: int) -> int:
     return made
 
 
-MADE = {"text_column": make_text, "code_file": make_code, "question_answer": make_answers, "wiki_article": make_articles}
+MADE = {
+    "text_column": make_text,
+    "code_file": make_code,
+    "question_answer": make_answers,
+    "wiki_article": make_articles,
+}
 
 
 def print_tables(args: argparse.Namespace, files: dict, text_bytes: dict, found: dict[str, list[dict]]) -> None:
     """The report, with what it was measured on."""
     speed = {
-        name: text_bytes.get(name, text_bytes["text_column"]) / 1e6 / statistics.median(each["seconds"] for each in runs)
+        name: text_bytes.get(name, text_bytes["text_column"])
+        / 1e6
+        / statistics.median(each["seconds"] for each in runs)
         for name, runs in found.items()
     }
     peak = {name: max(each["peak_mib"] for each in runs) for name, runs in found.items()}

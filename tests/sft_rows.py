@@ -37,7 +37,7 @@ ACE = [
                 "port": {"type": "string", "description": "A port."},
                 "port-id": {"type": "int"},
                 "range": {"type": "tuple", "items": {"type": "float"}},
-                "class": {"type": "dict", "properties": {"kind": {"type": "any"}}},
+                "class": {"type": "dict", "properties": {"kind": {"type": "any"}}, "required": None},
                 "exact": {"type": "boolean", "default": False},
             },
             "required": ["port"],
@@ -45,9 +45,13 @@ ACE = [
         "required": None,
     },
     {"name": "/v1/harbour.find (old)", "description": "", "parameters": {"type": "dict", "properties": {}}},
+    {"name": "/v1/harbour.find", "description": "", "parameters": {"type": "dict", "properties": {}}},
 ]
 PREAMBLE = "You compose calls [func(name=value)]. The functions:\n{}. \nPut it as [func1(a=b), func2()]\nNo other text."
-SAID = "Functions are within <tools> </tools> tags.\n<tools>\n{}\n</tools>\nCalls: <tool_call>\n{{...}}\n</tool_call>"
+SAID = (
+    "Functions are within <tools> </tools> tags.\n<tools>\n{}\n</tools>\n"
+    "Call those in <tools></tools> only: <tool_call>\n{{...}}\n</tool_call>"
+)
 BOAT = {
     "type": "object",
     "properties": {

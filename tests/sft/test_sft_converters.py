@@ -116,7 +116,22 @@ def test_hostile_nesting_is_set_aside(converter, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["{1: 2}", "{1, 2}", "b'x'", "1j", "...", "x", "f(1)", "1e999", "NaN", "'\\ud800'", "", "f'{1}'"]
+    "text",
+    [
+        "{1: 2}",
+        "{1, 2}",
+        "b'x'",
+        "1j",
+        "...",
+        "x",
+        "f(1)",
+        "1e999",
+        "NaN",
+        "'\\ud800'",
+        "",
+        "f'{1}'",
+        "[" * 65 + "]" * 65,
+    ],
 )
 def test_what_json_cannot_say_is_no_literal(text):
     with pytest.raises(ValueError):

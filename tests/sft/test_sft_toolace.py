@@ -23,7 +23,7 @@ def answered(text):
 
 
 def test_toolace_types_become_those_of_json_schema():
-    tide, find = offered(toolace("u Tide?", "a Which port?"))
+    tide, find, _ = offered(toolace("u Tide?", "a Which port?"))
     assert tide["parameters"] == {
         "type": "object",
         "properties": {
@@ -47,6 +47,7 @@ def test_toolace_types_become_those_of_json_schema():
     [
         ('[Tide Table API(port="Brest")]', [("Tide Table API", {"port": "Brest"})]),
         ("[/v1/harbour.find (old)()]", [("/v1/harbour.find (old)", {})]),
+        ("[/v1/harbour.find ()]", [("/v1/harbour.find", {})]),
         (
             "[/v1/harbour.find (old)( ), Tide Table API(exact=True, port='L\\'Orient, (N) [x] = 1')]",
             [("/v1/harbour.find (old)", {}), ("Tide Table API", {"port": "L'Orient, (N) [x] = 1", "exact": True})],

@@ -135,8 +135,8 @@ def _asking(repo: str, revision: str) -> Iterator[None]:
         ) from None
     except RepositoryNotFoundError:
         raise Gone(
-            f"{repo}: {endpoint()} knows no such repository; check the name or, if it is private or gated, set HF_TOKEN "
-            "to a token of an account that may read it"
+            f"{repo}: {endpoint()} knows no such repository; check the name or, if it is private or gated, set "
+            "HF_TOKEN to a token of an account that may read it"
         ) from None
     except RevisionNotFoundError:
         raise Gone(f"{repo}: {endpoint()} knows no branch, tag or commit {revision!r} of it") from None

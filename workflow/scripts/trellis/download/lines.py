@@ -26,8 +26,9 @@ MAX_LINE = 32 * 2**20  # bytes of one line
 MAX_WHOLE = 64 * 2**20  # bytes of a JSON array or a text, which are held in memory at once
 MAX_RATIO = 100  # bytes unpacked of each stored one; text rarely gives 20
 ALLOWANCE = 2**26  # bytes unpacked of any file, however small
-BLOCK = 2**20  # bytes unpacked at once
+BLOCK = 2**18  # bytes unpacked at once; what stands before damage in the same block is lost
 CODECS = {".gz": "gzip", ".zst": "zstd"}
+MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}  # what a file of the codec begins with
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 MARK = b"\xef\xbb\xbf"  # some editors begin a UTF-8 file with it
 DAMAGE = (*archive.DAMAGE, lzma.LZMAError)
@@ -41,17 +42,20 @@ def unpacked_name(path: Path) -> str:
 def rows(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
     """The numbered rows of a `.jsonl` or `.json` file, `.gz` and `.zst` unpacked: lines as bytes, or, where the file is
     one JSON array, its values. Raises Unreadable when it does not begin as its suffix says, or is too long an array."""
+    if path.suffix in MAGIC:
+        with path.open("rb") as file:
+            if not file.read(4).startswith(MAGIC[path.suffix]):
+                raise Unreadable(f"does not begin like a {path.suffix} file")
     with _unpacked(path) as (stored, stream):
         try:
             head = stream.read(BLOCK)
         except DAMAGE as error:
             raise_unless_damaged(error)
-            raise Unreadable(f"is no {path.suffix} file ({error})") from None
+            return reading.reject("corrupt", 0)
         if unpacked_name(path).endswith(".json") and head.removeprefix(MARK).lstrip()[:1] == b"[":
             found = enumerate(_array(head, stream, reading))
             yield from ((number, value) for number, value in found if reading.takes(number))
-            reading.advance(path.stat().st_size)
-            return
+            return reading.advance(path.stat().st_size)
         done = 0
         for block in _lines(head, stream, path.stat().st_size, reading):
             yield from block

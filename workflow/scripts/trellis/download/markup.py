@@ -13,7 +13,7 @@ BLOCKS = {
     "summary", "table", "tbody", "tfoot", "thead", "title", "tr", "ul",
 }  # fmt: skip
 SPACE = re.compile(r"[ \t\n\r\f]+")
-DEEPEST = 20  # lists and quotations in each other; deeper ones are not set further in
+DEEPEST = 20  # lists and quotations in each other; deeper ones count as the last of these
 
 
 def text_of(html: str) -> str | None:
@@ -56,7 +56,7 @@ class _Reader(HTMLParser):
             self._inline.append(" | ")
         elif tag == "img":
             self.handle_data(dict(attributes).get("alt") or "")
-        elif tag in ("ul", "ol", "blockquote"):
+        elif tag in ("ul", "ol", "blockquote") and len(self._around) < DEEPEST:
             self._around.append([tag, 0])
         elif tag == "li":
             self._begin_item()
@@ -82,7 +82,7 @@ class _Reader(HTMLParser):
 
     def end_block(self) -> None:
         """Closes the block of text that is open, if there is one."""
-        text = re.sub(r" +", " ", "".join(self._inline))
+        text = re.sub(r" +", " ", "".join(self._inline) + "`" * min(self._code, 1))
         self._inline, self._code = [], 0
         text = re.sub(r" ?\v ?", "\n", text).strip()
         if text and text.strip("`"):
@@ -103,7 +103,7 @@ class _Reader(HTMLParser):
 
     def _add(self, text: str) -> None:
         marker, self._marker = self._marker, ""
-        around = [tag for tag, _ in self._around[:DEEPEST]]
+        around = [tag for tag, _ in self._around]
         inner = "".join("> " if tag == "blockquote" else "  " for tag in around)
         outer = inner
         if marker:

@@ -20,7 +20,7 @@ class Shape(Row):
     id: Any = None
     source: Any = None
     created: Any = None
-    metadata: Metadata | Json[Metadata] | None = None
+    metadata: Metadata | Json[Metadata | None] | None = None
 
 
 def render(native_id: str, row: Shape) -> Raw | str:

@@ -25,7 +25,7 @@ class Part(Row):
     has_parts: list["Part"] | None = None
 
 
-Parts = list[Part] | Json[list[Part]] | None
+Parts = list[Part] | Json[list[Part] | None] | None
 
 
 class Shape(Row):
@@ -72,7 +72,7 @@ def _blocks(parts: list[Part] | None, depth: int) -> list[str]:
 def _block(part: Part, depth: int) -> list[str]:
     """A paragraph, a list, or a section with what is in it; nothing where there is no text."""
     if (part.type or "").endswith("list"):
-        items = _items(part, 0)
+        items = _items(part.has_parts, part.type == "ordered_list", 0)
         return ["\n".join(items)] if items else []
     value = (part.value or "").strip()
     inner = _blocks(part.has_parts, depth + (part.type == "section"))
@@ -81,56 +81,55 @@ def _block(part: Part, depth: int) -> list[str]:
     return [*([value] if value else []), *inner]
 
 
-def _items(part: Part, level: int) -> list[str]:
+def _items(parts: list[Part] | None, ordered: bool, level: int) -> list[str]:
     lines: list[str] = []
     number = 0
-    for item in part.has_parts or []:
-        if (item.type or "").endswith("list"):
-            lines += _items(item, level + 1)
+    for part in parts or []:
+        if (part.type or "").endswith("list"):
+            lines += _items(part.has_parts, part.type == "ordered_list", level + 1)
             continue
-        if text := " ".join((item.value or "").split()):
+        if text := " ".join((part.value or "").split()):
             number += 1
-            marker = f"{number}." if part.type == "ordered_list" else "-"
-            lines.append(f"{'  ' * level}{marker} {text}")
-        lines += _items(item, level + 1)
+            lines.append(f"{'  ' * level}{f'{number}.' if ordered else '-'} {text}")
+        lines += _items(part.has_parts, False, level)
     return lines
 
 
 def _infobox(part: Part) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in part.has_parts or []:
+        name, group = (each.name or "").strip(), _fields(each)
         if each.type == "field":
-            _put(found, each)
-        elif each.name and each.name.strip():
-            group: dict[str, Any] = {}
-            _gather(each, group)
-            if group:
-                _join(found, each.name.strip(), group)
+            _join(found, name, _value(each))
+        if name:
+            _join(found, name, group)
         else:
-            _gather(each, found)
+            for key, value in group.items():
+                _join(found, key, value)
     return found
 
 
-def _gather(part: Part, into: dict[str, Any]) -> None:
+def _fields(part: Part) -> dict[str, Any]:
+    """All fields below a part, however deep."""
+    found: dict[str, Any] = {}
     for each in part.has_parts or []:
         if each.type == "field":
-            _put(into, each)
-        else:
-            _gather(each, into)
+            _join(found, (each.name or "").strip(), _value(each))
+        for key, value in _fields(each).items():
+            _join(found, key, value)
+    return found
 
 
-def _put(into: dict[str, Any], part: Part) -> None:
+def _value(part: Part) -> str | list[str]:
     values = [value.strip() for value in part.values or [] if value and value.strip()]
-    value = (part.value or "").strip()
-    said = values if len(values) > 1 else value or "".join(values)
-    if said and part.name and part.name.strip():
-        _join(into, part.name.strip(), said)
+    return values if len(values) > 1 else (part.value or "").strip() or "".join(values)
 
 
 def _join(into: dict[str, Any], name: str, value: Any) -> None:
-    """Adds a value to those that the name already has."""
-    if name not in into:
-        into[name] = value
+    """Adds a value, if there is one, to those that the name already has."""
+    if not name or not value:
         return
-    before = into[name] if isinstance(into[name], list) else [into[name]]
-    into[name] = before + (value if isinstance(value, list) else [value])
+    if name in into:
+        before, more = (each if isinstance(each, list) else [each] for each in (into[name], value))
+        value = before + more
+    into[name] = value

@@ -34,9 +34,9 @@ def convert(row: Any) -> list[Message] | str:
         return "other_role"
     messages = [{"role": ROLES[turn.role], "content": turn.value} for turn in turns]
     system = messages.pop(0)["content"] if messages and messages[0]["role"] == "system" else ""
+    # The system's words name the empty tags, too.
     tools = [block for block in _tagged(system, "tools") if block.strip()]
-    # The tags are named before they are used.
-    return _with_tools(messages, tools[-1]) if tools else _json_mode(system, messages)
+    return _with_tools(messages, tools[0]) if tools else _json_mode(system, messages)
 
 
 def _with_tools(messages: list[Message], listed: str) -> list[Message] | str:

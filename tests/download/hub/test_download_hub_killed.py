@@ -1,6 +1,5 @@
 """kill -9 at random moments of a download through the real command line: nothing is lost, and nothing is different."""
 
-import hashlib
 import json
 import os
 import random
@@ -12,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import hub_faults as faults
+from hub_downloads import below, served, sha256
 from local_hub import LocalHub
 
-PACKAGE = Path(__file__).parents[2] / "workflow/scripts"
+PACKAGE = Path(__file__).parents[3] / "workflow/scripts"
 REPO, KILLS = "trellis/example", 20
 SIZES = {"a.parquet": 80_000, "b/c.json.gz": 70_000, "b/d.txt": 50_000, "e.parquet": 1, "f.parquet": 1_400_000}
 FILES = {path: random.Random(path).randbytes(size) for path, size in SIZES.items()}
@@ -31,22 +31,17 @@ def hub():
 @pytest.fixture
 def start(hub, make_spec, tmp_path):
     """start(folder) -> the running process that downloads into it."""
-    pins = {path: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in FILES.items()}
+    pins = {path: {"bytes": len(data), "sha256": sha256(data)} for path, data in FILES.items()}
     files = {"repo": f"datasets/{REPO}", "revision": hub.sha("dataset", REPO), "files": pins}
     (tmp_path / "spec.json").write_text(make_spec("download", "hub", config={"files": files}).model_dump_json())
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environment = {**kept, "PYTHONPATH": str(PACKAGE), "HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "HF_ENDPOINT": hub.endpoint}
     words = [sys.executable, "-m", "trellis.download", "--spec", str(tmp_path / "spec.json"), "--log", os.devnull]
     return lambda folder: subprocess.Popen([*words, "--out", str(tmp_path / folder)], env=environment)
 
 
-def served(hub) -> int:
-    return sum(request.sent for request in hub.requests if request.status in (200, 206))
-
-
 def published(folder) -> tuple[dict, dict]:
     """Every file of a result but the lock, and its manifest without what may differ between two runs."""
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = below(folder)
     manifest = json.loads(files.pop("manifest.json"))
     return {name: data for name, data in files.items() if name != ".lock"}, manifest | {"run": None}
 
@@ -67,9 +62,7 @@ def test_twenty_kills_change_nothing(hub, start, tmp_path):
         process.kill()
         assert process.wait() == -9, "the download ended before it was killed"
         assert not (tmp_path / "killed/manifest.json").exists()
-        lengths.append(
-            sum(path.stat().st_size for path in (tmp_path / "killed").rglob("work/parts/**/*") if path.is_file())
-        )
+        lengths.append(sum(len(data) for data in below(tmp_path / "killed/work/parts").values()))
     assert lengths == sorted(lengths) and size / 10 < lengths[-1] < size
     wasted = served(hub) - lengths[-1]
     hub.forget()
