@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from typing import get_args
 
 import pyarrow as pa
@@ -336,6 +337,8 @@ HTML = [
     ("<ol><li>code:<pre><code>x\n\ny</code></pre></li></ol>", "1. code:\n\n  ```\n  x\n\n  y\n  ```"),
     ("<blockquote><p>said</p><p>more<br>of it</p></blockquote>reply", "> said\n\n> more\n> of it\n\nreply"),
     ("<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", "a | b\n\n1 | 2"),
+    ("<p title='x' CLASS=y>a<!-- <p> no --><P>b</p><!-- no end <p>", "a\n\nb"),
+    ("1 < 2 <3 </ <!doctype html><?php no ?>&lt;p&gt; &#xD800;", "1 < 2 <3 </ <p> \ufffd"),
     ("x<script>alert('<p>')</script><style>p {}</style>y", "xy"),
     ("<h2>Head</h2>text <img src='a.png' alt='a plot'> end", "Head\n\ntext a plot end"),
     ("no tags at all", "no tags at all"),
@@ -388,9 +391,16 @@ def test_html_becomes_text(html, text):
     ).map("".join)
 )
 def test_no_markup_breaks_the_reader(html):
-    """Any sequence of tags, open or closed, gives text or the statement that there is none."""
+    """Any sequence of tags, open or closed, gives text that UTF-8 can spell."""
     found = text_of(html)
-    assert found is None or (isinstance(found, str) and found == found.strip("\n"))
+    assert found == found.strip("\n") and (found.encode() or not found)
+
+
+@pytest.mark.parametrize("piece", ["<!--", "<![CDATA[", "<a ", "<a b='", "<", "&", "</", "<ul>", "<blockquote></ul>", "<pre>", "`"])
+def test_no_markup_takes_long(piece):
+    start = time.process_time()
+    text_of(piece * 20_000)
+    assert time.process_time() - start < 2
 
 
 def test_deep_markup_is_read():

@@ -228,8 +228,3 @@ def test_the_same_spec_gives_the_same_bytes_again_after_an_interruption(make_dat
     two, _ = make_data((talks, 15), name="two")
     assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
     assert one.metrics == two.metrics
-
-
-def test_a_repository_stands_for_one_set(make_data, talks):
-    with pytest.raises(TrellisError, match=r"sft\.hub: harbour/talks stands there twice"):
-        make_data((talks, 3), (talks, 4))

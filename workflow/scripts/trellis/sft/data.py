@@ -50,11 +50,10 @@ def run(spec: Spec, out: Path) -> Result:
     scratch.parent.mkdir(exist_ok=True)
     chosen = map(SftHubSet.model_validate, config["hub"])
     for each, fetched in zip(chosen, spec.inputs_of("sets"), strict=True):
-        if (repo := fetched.metrics["repo"]) in sets:
-            raise TrellisError(f"sft.hub: {each.repo} stands there twice; make one set of all its files")
-        drawn, found = sample(each, fetched, config["seed"], config["max_length"], measure, scratch)
+        drawn, sets[fetched.metrics["repo"]] = sample(
+            each, fetched, config["seed"], config["max_length"], measure, scratch
+        )
         kept += drawn
-        sets[repo] = found
     write_records(out / "train.jsonl", kept)
     turns = [turn for example in kept for turn in example["messages"] if turn["role"] == "assistant"]
     metrics = {

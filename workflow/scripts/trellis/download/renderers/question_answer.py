@@ -35,8 +35,6 @@ def render(native_id: str, row: Shape) -> Raw | str:
     if best is None or best.pm_score < LOWEST_SCORE:
         return "low_score"
     question, answer = text_of(row.question), text_of(best.text)
-    if question is None or answer is None:
-        return "malformed"
     if not question or not answer:
         return "incomplete"
     address, site = _addresses(row.metadata or [])
