@@ -11,13 +11,13 @@ from typing import get_args
 
 import pyarrow as pa
 import pytest
-from hub_repos import repositories
-from hub_repos.files import SHORT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sharding import jsonl, order_shard, parquet, run_bare, run_shard
 
+from hub_repos import repositories
+from hub_repos.files import SHORT
 from trellis.address import code_digest
 from trellis.download.archive import Raw
 from trellis.download.markup import text_of
@@ -396,7 +396,9 @@ def test_no_markup_breaks_the_reader(html):
     assert found == found.strip("\n") and (found.encode() or not found)
 
 
-@pytest.mark.parametrize("piece", ["<!--", "<![CDATA[", "<a ", "<a b='", "<", "&", "</", "<ul>", "<blockquote></ul>", "<pre>", "`"])
+@pytest.mark.parametrize(
+    "piece", ["<!--", "<![CDATA[", "<a ", "<a b='", "<", "&", "</", "<ul>", "<blockquote></ul>", "<pre>", "`"]
+)
 def test_no_markup_takes_long(piece):
     start = time.process_time()
     text_of(piece * 20_000)

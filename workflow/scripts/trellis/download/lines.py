@@ -135,33 +135,31 @@ def _array(head: bytes, stream: IO[bytes], reading: Reading) -> list[Any]:
 
 def _lines(head: bytes, stream: IO[bytes], size: int, reading: Reading) -> Iterator[list[tuple[int, bytes]]]:
     """The job's lines that are not blank, block by block; `head` was read of the stream before."""
-    number, left, rest, skipping = 0, ALLOWANCE + MAX_RATIO * size, b"", False
-    block = head
+    number, left, begun, skipping = 0, ALLOWANCE + MAX_RATIO * size, [], False
+    block = head.removeprefix(MARK)
     while True:
         try:
             block = block or stream.read(BLOCK)
         except DAMAGE as error:
             raise_unless_damaged(error)
             return reading.reject("corrupt", number)
-        ended = not block
         left -= len(block)
         if left < 0:
             return reading.reject("too_large", number)
-        *lines, rest = (rest + block).split(b"\n")
-        if ended:
-            lines, rest = [rest], b""
-        found = []
-        for line in lines:
-            if reading.takes(number):
-                line = line.removeprefix(MARK) if number == 0 else line
-                if skipping or len(line) > MAX_LINE:
-                    reading.reject("too_large", number)
-                elif not line.isspace() and line:
-                    found.append((number, line))
-            number, skipping = number + 1, False
-        yield found
-        if ended:
+        lines = block.split(b"\n") if block else [b"", b""]  # at the end of the stream ends a line
+        if len(lines) > 1:
+            lines[0] = b"".join([*begun, lines[0]])
+            if skipping or len(lines[0]) > MAX_LINE:
+                reading.reject("too_large", number)
+                lines[0] = b""
+            begun, skipping, own = [], False, (reading.shard - number) % reading.shards
+            taken = enumerate(lines[own : len(lines) - 1 : reading.shards])
+            yield [(number + own + reading.shards * index, line) for index, line in taken if line and not line.isspace()]
+            number += len(lines) - 1
+        if not block:
             return None
-        if len(rest) > MAX_LINE:
-            rest, skipping = b"", True
+        if not skipping:
+            begun.append(lines[-1])
+            if sum(map(len, begun)) > MAX_LINE:
+                begun, skipping = [], True
         block = b""

@@ -15,7 +15,7 @@ BLOCKS = {
 # Not html.parser: it takes minutes for some 60 kB of unclosed tags. Here no byte is looked at more than a few times.
 TOKEN = re.compile(r"<!--|<(/?)([A-Za-z][A-Za-z0-9]*)([^<>A-Za-z0-9][^<>]*)?>|<[!?][^<>]*>")
 ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
-SPACE = re.compile(r"[ \t\n\r\f]+")
+SPACE, SPACES, BREAK = re.compile(r"[ \t\n\r\f]+"), re.compile(" {2,}"), re.compile(" ?\v ?")
 DEEPEST = 20  # lists and quotations in each other; deeper ones count as the last of these
 
 
@@ -93,10 +93,12 @@ class _Reader:
 
     def end_block(self) -> None:
         """Closes the block of text that is open, if there is one."""
-        text = re.sub(r" +", " ", "".join(self._inline) + "`" * self._code)
+        if not self._inline:
+            return
+        text = SPACES.sub(" ", "".join(self._inline) + "`" * self._code)
         self._inline, self._code = [], False
-        text = re.sub(r" ?\v ?", "\n", text).strip()
-        if text and text.strip("`"):
+        text = BREAK.sub("\n", text).strip()
+        if text.strip("`"):
             self._add(text)
 
     def _end_code(self) -> None:
