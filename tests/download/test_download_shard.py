@@ -85,7 +85,7 @@ def test_every_format_gives_the_same_documents(tmp_path, name):
 
 
 def test_members_of_a_zip_file_have_ids_of_their_own(tmp_path):
-    members = {"b.jsonl": jsonl(rows(4, 10)), "a.jsonl": jsonl(rows(3)), "readme.txt": b"no data"}
+    members = {"b.jsonl": jsonl(rows(4, 10)), "a.jsonl": b"\xef\xbb\xbf" + jsonl(rows(3)), "readme.txt": b"no data"}
     _, documents = run_shard(tmp_path, {"en.zip": zipped(members)}, "text_column")
     natives = [f"a.jsonl:{row}" for row in range(3)] + [f"b.jsonl:{row}" for row in range(4)]
     assert [row["meta"]["id"] for row in documents] == [f"{REPO}/en.zip/{native}" for native in natives]
@@ -206,6 +206,16 @@ def test_text_that_utf8_cannot_spell_is_counted(tmp_path):
         assert manifest.metrics["rejected"] == {"bad_encoding": 1}
 
 
+def test_rows_and_columns_of_one_file_keep_its_order(tmp_path):
+    """A batch that is not all UTF-8 goes row by row, the next one does not have to."""
+    texts = [f"text number {number}".encode() for number in range(40)]
+    texts[3] = texts[25] = b"\xff"
+    column = pa.StringArray.from_buffers(40, *pa.array(texts, pa.binary()).buffers()[1:])
+    metrics, table = run_bare(tmp_path, {"a.parquet": parquet({"text": column}, 10)}, "text_column")
+    expected = [text.decode() for text in texts if text != b"\xff"]
+    assert [row["text"] for row in documents_of(table)] == expected and metrics["rejected"] == {"bad_encoding": 2}
+
+
 scalar = st.one_of(st.none(), st.text(max_size=9), st.integers(-(2**63), 2**63 - 1), st.floats(), st.booleans())
 piece = st.sampled_from(
     ["a", "word ", "\r\n", "\r", "\n", " ", "\u2003", "\x1c", "\u200b", "é", "語", "🌍", '"', "\\", "\0"]
@@ -252,13 +262,21 @@ def test_columns_and_rows_give_the_same_file(tmp_path, table, group, most):
 
 
 def test_row_groups_are_bounded_by_rows_and_by_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer_module, "GROUP_SIZE", 1000)
-    texts = ["x" * 300] * 7 + ["y" * 2500] + ["z" * 10] * 5000
+    """Meta counts as text does: a title may be as long."""
+    meta = len(json.dumps({"id": f"{REPO}/a.parquet:0"}))
+    monkeypatch.setattr(writer_module, "GROUP_SIZE", 3 * (300 + meta) + 99)
+    monkeypatch.setattr(writer_module, "ROW_GROUP", 7)
+    texts = ["x" * 300] * 7 + ["y" * 2500] + ["z" * 10] * 50
     manifest, documents = run_shard(tmp_path, {"a.parquet": parquet({"text": texts})}, "text_column")
     assert [row["text"] for row in documents] == texts
+    assert row_groups(manifest) == [3, 3, 1, 1, *[7] * 7, 1]
+    titles = parquet({"text": ["a text"] * 6, "title": ["t" * 500] * 6})
+    assert row_groups(run_shard(tmp_path, {"a.parquet": titles}, "text_column")[0]) == [2, 2, 2]
+
+
+def row_groups(manifest):
     with pq.ParquetFile(manifest.path("documents/000.parquet")) as file:
-        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    assert sizes == [3, 3, 1, 1, *[100] * 50]
+        return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
 
 
 def test_a_missing_column_is_named_with_those_there_are(tmp_path):

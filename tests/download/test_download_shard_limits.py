@@ -94,9 +94,9 @@ def test_batches_follow_the_size_of_rows(tmp_path):
     """The dictionary that every writer begins with costs nothing where it repeats nothing."""
     different = [f"{number} " + "x" * 1000 for number in range(1000)]
     assert sizes(parquet({"text": different}), tmp_path) == [256, 256, 256, 232]
-    assert sizes(parquet({"text": [text * 400 for text in different[:250]]}, use_dictionary=False), tmp_path)[0] in range(
-        75, 90
-    )
+    assert sizes(parquet({"text": [text * 400 for text in different[:250]]}, use_dictionary=False), tmp_path)[
+        0
+    ] in range(75, 90)
     repeated = {"text": ["y" * 2**23, *different[:9]] * 3}
     assert max(sizes(parquet(repeated, dictionary_pagesize_limit=2**30), tmp_path)) <= 8
     for options in ({"write_page_checksum": True}, {"data_page_version": "2.0"}, {"compression": "none"}):

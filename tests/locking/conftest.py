@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
-from lock_studies import FILES, NAME, write_study
 
-import trellis.hub_client
+import trellis.locking.client
 from local_hub import LocalHub
-from trellis.drift import check
+from lock_studies import FILES, NAME, write_study
 from trellis.errors import TrellisError
-from trellis.locking import lock
+from trellis.locking.drift import check
+from trellis.locking.lock import lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,8 +38,8 @@ def hub(monkeypatch, tmp_path, workflow, turn_to):
         hub.add("dataset", NAME, FILES, licence="mit")
         turn_to(hub.endpoint)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(trellis.hub_client, "PAUSES", (0.01, 0.01))
-        monkeypatch.setattr(trellis.hub_client, "TIMEOUT", 0.5)
+        monkeypatch.setattr(trellis.locking.client, "PAUSES", (0.01, 0.01))
+        monkeypatch.setattr(trellis.locking.client, "TIMEOUT", 0.5)
         yield hub
         set_client_factory(default_client_factory)
 

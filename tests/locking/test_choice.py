@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trellis.choice import MARGIN, choose
+from trellis.locking.choice import MARGIN, choose
 from trellis.patterns import matching
 
 folders = st.sampled_from("abc")

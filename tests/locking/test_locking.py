@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from lock_studies import local_part
 
-from trellis.drift import check
+from lock_studies import local_part
 from trellis.errors import TrellisError
 from trellis.experiment.whole import load_experiment
-from trellis.locking import lock
-from trellis.pinning import local_paths, pin_package
+from trellis.locking.drift import check
+from trellis.locking.lock import lock
+from trellis.locking.pinning import local_paths, pin_package
 from trellis.plan import load_pins
 
 ROOT = Path(__file__).parents[2]

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from lock_studies import FILES, INFO, NAME, REPO, WHOLE, hub_part
 
 import hub_faults as faults
-from trellis.drift import check
+from lock_studies import FILES, INFO, NAME, REPO, WHOLE, hub_part
 from trellis.errors import TrellisError
+from trellis.locking.drift import check
 
 
 def test_a_branch_that_moved_is_told_with_what_it_did_to_the_locked_files(hub, study, locked, checked):

@@ -5,10 +5,10 @@ from email.utils import formatdate
 
 import pytest
 from huggingface_hub import constants
-from lock_studies import FILES, INFO, NAME, REPO, TREE, WHOLE, everything, hub_part
 
 import hub_faults as faults
-import trellis.hub_client
+import trellis.locking.client
+from lock_studies import FILES, INFO, NAME, REPO, TREE, WHOLE, everything, hub_part
 
 # ---------------------------------------------------------------- a hub that misbehaves, and is asked again
 
@@ -75,7 +75,7 @@ def test_a_hub_that_stays_so_is_one_sentence_within_seconds(hub, study, refused,
 
 
 def test_an_answer_that_trickles_has_a_deadline(hub, study, refused, monkeypatch):
-    monkeypatch.setattr(trellis.hub_client, "DEADLINE", 1.0)
+    monkeypatch.setattr(trellis.locking.client, "DEADLINE", 1.0)
     hub.fail(TREE, faults.slow(100), times=None)
     start = time.monotonic()
     refused(study(WHOLE), "needs more than 1 s for one answer")

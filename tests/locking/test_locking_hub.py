@@ -5,14 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lock_studies import FILES, INFO, NAME, PARTS, REPO, SECRET, WHOLE, everything, hub_part, pin
 
 import hub_faults as faults
 from hub_repos import GATED, populate, repositories
+from lock_studies import FILES, INFO, NAME, PARTS, REPO, SECRET, WHOLE, everything, hub_part, pin
 from trellis.dataflow import build_jobs
-from trellis.drift import check
 from trellis.experiment.whole import load_experiment
-from trellis.locking import lock
+from trellis.locking.drift import check
+from trellis.locking.lock import lock
 from trellis.plan import load_pins
 
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from sft_rows import OPENAI, XLAM, convert, offered, spoken
 
+from sft_rows import OPENAI, XLAM, convert, offered, spoken
 from trellis.sft.tools import read_tools
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sft_rows import BOAT, GOOD, OPENAI, convert, row_of
 
+from sft_rows import BOAT, GOOD, OPENAI, convert, row_of
 from trellis.sft.literals import read_literal
 
 CONVERTERS = tuple(GOOD)

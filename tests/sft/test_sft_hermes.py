@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from sft_rows import BOAT, JSON_MODE, OPENAI, SAID, convert, offered, spoken
 
+from sft_rows import BOAT, JSON_MODE, OPENAI, SAID, convert, offered, spoken
 from trellis.chat import answer_json
 
 

@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 import xxhash
-from sft_rows import array, fetched, jsonl, parquet
 from transformers import PreTrainedTokenizerFast
 
+from sft_rows import array, fetched, jsonl, parquet
 from trellis.chat import TEMPLATE
 from trellis.command import execute
 from trellis.errors import TrellisError

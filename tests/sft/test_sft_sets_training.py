@@ -4,11 +4,11 @@ import json
 import shutil
 
 import pytest
-from sft_rows import array, fetched, parquet
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from publishing import publish
+from sft_rows import array, fetched, parquet
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.experiment.sft import SftHubSet, SftTraining

@@ -6,8 +6,8 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sft_rows import ACE, PREAMBLE, convert, offered, spoken
 
+from sft_rows import ACE, PREAMBLE, convert, offered, spoken
 from trellis.chat import answer_json
 
 

@@ -75,8 +75,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _lock(args: argparse.Namespace) -> int:
     # Only this command asks the hub: no other waits for its client to be imported.
-    from trellis.drift import check
-    from trellis.locking import lock
+    from trellis.locking.drift import check
+    from trellis.locking.lock import lock
 
     if args.check:
         return 1 if check(ROOT, _experiment(args)) else 0

@@ -76,7 +76,7 @@ def member_rows(path: Path, reading: Reading) -> Iterator[tuple[str, int, bytes]
         if not members:
             raise Unreadable(f"has no member that ends in {', '.join(SUFFIXES)}")
         for number, member in enumerate(members):
-            size = packed.getinfo(member).compress_size
+            size = min(packed.getinfo(member).compress_size, path.stat().st_size)
             if inside := reading.within(number, len(members)):
                 try:
                     stream = packed.open(member)
@@ -136,7 +136,7 @@ def _array(head: bytes, stream: IO[bytes], reading: Reading) -> list[Any]:
 def _lines(head: bytes, stream: IO[bytes], size: int, reading: Reading) -> Iterator[list[tuple[int, bytes]]]:
     """The job's lines that are not blank, block by block; `head` was read of the stream before."""
     number, left, begun, skipping = 0, ALLOWANCE + MAX_RATIO * size, [], False
-    block = head.removeprefix(MARK)
+    block = head
     while True:
         try:
             block = block or stream.read(BLOCK)
@@ -149,12 +149,15 @@ def _lines(head: bytes, stream: IO[bytes], size: int, reading: Reading) -> Itera
         lines = block.split(b"\n") if block else [b"", b""]  # at the end of the stream ends a line
         if len(lines) > 1:
             lines[0] = b"".join([*begun, lines[0]])
+            lines[0] = lines[0] if number else lines[0].removeprefix(MARK)
             if skipping or len(lines[0]) > MAX_LINE:
                 reading.reject("too_large", number)
                 lines[0] = b""
             begun, skipping, own = [], False, (reading.shard - number) % reading.shards
             taken = enumerate(lines[own : len(lines) - 1 : reading.shards])
-            yield [(number + own + reading.shards * index, line) for index, line in taken if line and not line.isspace()]
+            yield [
+                (number + own + reading.shards * index, line) for index, line in taken if line and not line.isspace()
+            ]
             number += len(lines) - 1
         if not block:
             return None

@@ -85,8 +85,7 @@ class _Shard:
         self.optional = [field.alias or name for name, field in fields.items() if not field.is_required()]
 
     def read(self, number: int, name: str, path: Path) -> None:
-        """Writes the documents of a file, or of the file itself; `name` is what native ids begin with. Raises
-        Unreadable."""
+        """Writes the share of the file `number`, whose native ids begin with `name`. Raises Unreadable."""
         suffix = PurePosixPath(unpacked_name(path)).suffix
         if self.whole_files:
             if self.reading.takes(number) and (text := whole(path, number, self.reading)) is not None:

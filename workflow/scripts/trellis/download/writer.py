@@ -16,7 +16,7 @@ from trellis.download.renderers import is_scalar
 from trellis.download.rules import judge, judge_column
 from trellis.experiment.sources import Rules
 
-GROUP_SIZE = 2**26  # bytes of text of a row group, unless one document alone has more
+GROUP_SIZE = 2**26  # bytes of text and meta of a row group, unless one document alone has more
 PLAIN = {str, int, bool, type(None)}  # all of them scalars, or none at all
 PENDING_ROWS = 256  # documents that wait to become columns
 PENDING_SIZE = 2**23  # characters of them
@@ -36,8 +36,8 @@ class DocumentWriter:
         self._file = pq.ParquetWriter(
             path, SCHEMA, compression="zstd", use_dictionary=["source", "licence"], write_statistics=False
         )
-        self._encode_lines = json.JSONEncoder(ensure_ascii=False, separators=("\n", ": ")).encode
         self._encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+        self._encode_lines = json.JSONEncoder(ensure_ascii=False, separators=("\n", ": ")).encode
         self._pending: list[tuple[int, str, str, str]] = []
         self._pending_size = 0
         self._group: list[pa.RecordBatch] = []
@@ -63,7 +63,7 @@ class DocumentWriter:
             self.reading.rejected[reason] += 1
             return
         self._pending.append((document_id(self.source, raw.native_id), text, licence, meta))
-        self._pending_size += len(text)
+        self._pending_size += len(text) + len(meta)
         if len(self._pending) == PENDING_ROWS or self._pending_size > PENDING_SIZE:
             self._settle()
 
@@ -100,29 +100,24 @@ class DocumentWriter:
             self._append(ids, pa.array(texts, pa.string()), licences, metas)
 
     def _append(self, ids: Sequence[int], texts: pa.StringArray, licences: Sequence[str], metas: Sequence[str]) -> None:
-        columns = [
-            pa.array(ids, pa.uint64()),
-            texts,
-            pa.array([self.source] * len(ids), pa.string()),
-            pa.array(licences, pa.string()),
-            pa.array(metas, pa.string()),
-        ]
         if not ids:
             return
+        said, sizes = pa.array(metas, pa.string()), pc.binary_length(texts)
+        sources = pa.array([self.source] * len(ids), pa.string())
+        columns = [pa.array(ids, pa.uint64()), texts, sources, pa.array(licences, pa.string()), said]
         batch, start = pa.RecordBatch.from_arrays(columns, schema=SCHEMA), 0
-        for row, size in enumerate(pc.binary_length(texts).to_pylist()):
+        for row, size in enumerate(pc.add(sizes, pc.binary_length(said)).to_pylist()):
             if self._group_rows and (self._group_rows == ROW_GROUP or self._group_size + size > GROUP_SIZE):
                 self._group.append(batch.slice(start, row - start))
                 self._end_group()
                 start = row
             self._group_rows, self._group_size = self._group_rows + 1, self._group_size + size
-            self.bytes += size
         self._group.append(batch.slice(start))
         self.documents += len(ids)
+        self.bytes += pc.sum(sizes).as_py()
 
     def _end_group(self) -> None:
-        group = pa.Table.from_batches(self._group, SCHEMA).combine_chunks()
-        self._file.write_table(group, row_group_size=ROW_GROUP)
+        self._file.write_table(pa.Table.from_batches(self._group, SCHEMA).combine_chunks())
         self._group, self._group_rows, self._group_size = [], 0, 0
 
 

@@ -4,7 +4,6 @@ Some folders begin a file with what its columns say as well (`<reponame>`, `<fil
 """
 
 import re
-from pathlib import PurePosixPath
 from typing import Any
 
 from trellis.download.archive import Raw, Row
@@ -23,7 +22,7 @@ class Shape(Row):
 
 def render(native_id: str, row: Shape) -> Raw | str:
     meta = scalars(
-        language=PurePosixPath(native_id).parent.name,
+        language="".join(native_id.split("/")[-2:-1]),
         repo=row.max_stars_repo_name,
         path=row.max_stars_repo_path,
         stars=row.max_stars_count,

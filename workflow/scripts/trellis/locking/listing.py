@@ -17,7 +17,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, httpx
 
 from trellis.errors import TrellisError
 from trellis.experiment.lock import PinnedFile
-from trellis.hub_client import connect, endpoint, safe
+from trellis.locking.client import connect, endpoint, safe
 
 MAX_PLAIN = 16 * 2**20  # bytes; the hub keeps larger files in large storage (LFS), which knows their sha256
 

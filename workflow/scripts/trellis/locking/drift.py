@@ -8,10 +8,10 @@ from trellis.errors import TrellisError
 from trellis.experiment.lock import Lock, PinnedFile, Repo, load_lock
 from trellis.experiment.pins import Need
 from trellis.experiment.whole import load_experiment
-from trellis.listing import Gone, Snapshot, page, snapshot
-from trellis.locking import Wanted, all_wanted
+from trellis.locking.listing import Gone, Snapshot, page, snapshot
+from trellis.locking.lock import Wanted, all_wanted
+from trellis.locking.pinning import local_paths, pin_local
 from trellis.patterns import matching
-from trellis.pinning import local_paths, pin_local
 from trellis.plan import lock_path
 
 NAMED = 3  # files that a sentence names

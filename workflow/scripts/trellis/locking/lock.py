@@ -1,7 +1,7 @@
 """`python -m trellis lock`: what the experiment reads from elsewhere, pinned to the byte in `config/locks/<lock>.json`.
 
 Nothing is written before everything is resolved, and the same experiment and hub give the same bytes. Experiments of
-`config/experiments` that name the same lock are locked together. Where a source asks for tokens, `choice` takes files
+`config/experiments` that name the same lock are locked together. Where a source asks for tokens, `choice``choice` takes files
 for them and a margin of 10 %.
 """
 
@@ -11,16 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trellis.choice import MARGIN, choose
 from trellis.errors import TrellisError
 from trellis.experiment.lock import Lock, Package, PinnedFile, Repo
 from trellis.experiment.pins import Need, needs
 from trellis.experiment.reading import read_yaml
 from trellis.experiment.whole import Experiment, load_experiment
-from trellis.listing import Gone, Snapshot, page, snapshot
+from trellis.locking.choice import MARGIN, choose
+from trellis.locking.listing import Gone, Snapshot, page, snapshot
+from trellis.locking.pinning import local_paths, pin_local, pin_package
 from trellis.manifest import write_atomically
 from trellis.patterns import matching
-from trellis.pinning import local_paths, pin_local, pin_package
 from trellis.plan import lock_path
 
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
