@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -116,6 +117,17 @@ def test_a_long_line_costs_no_other(tmp_path, monkeypatch):
             found = [run_bare(tmp_path, {"a.jsonl": content}, "text_column", part, shards) for part in range(shards)]
             assert [metrics["rejected"].get("too_large", 0) for metrics, _ in found].count(1) == 1
             assert sum(metrics["documents"] for metrics, _ in found) == 2 + long.endswith(b"\n")
+
+
+def test_a_line_over_the_limit_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "MAX_LINE", 2**20)
+    (tmp_path / "a.jsonl").write_bytes(b"x" * 2**26 + b"\n{}\n")
+    reading = Reading(0, 1)
+    tracemalloc.start()
+    assert list(lines.rows(tmp_path / "a.jsonl", reading)) == [(1, b"{}")]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reading.rejected == {"too_large": 1} and peak < 2**23
 
 
 def test_what_unpacks_to_too_much_keeps_what_came_before(tmp_path, monkeypatch):
