@@ -13,12 +13,17 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from imagined import imagined_lock
 from trellis.address import code_digest
+from trellis.dataflow import build_jobs
+from trellis.experiment.whole import load_experiment
 from trellis.plan import load_plan
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "workflow/scripts/trellis"
 STAGES = {"download", "classify", "filter", "tokenize", "pretrain", "sft", "evaluate", "report"}
+STUDY = load_experiment(ROOT / "config/experiments/trellis-506m.yaml")
+ALL_JOBS = [*load_plan(ROOT).jobs, *build_jobs(STUDY, imagined_lock(STUDY))]
 RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 
 
@@ -47,10 +52,9 @@ def test_every_module_says_what_it_is_and_fits_in_one_reading(path):
 
 
 def test_every_file_beside_the_code_is_hashed_by_a_stage():
-    plan = load_plan(ROOT)
     hashed = set()
-    for job in plan.jobs:
-        for name in code_digest(f"trellis.{job.stage}.{job.command}"):
+    for stage, command in {(job.stage, job.command) for job in ALL_JOBS}:
+        for name in code_digest(f"trellis.{stage}.{command}"):
             if ":" in name:
                 module, file = name.split(":")
                 hashed.add((PACKAGE / "/".join(module.split(".")[1:-1]) / file).resolve())
@@ -60,7 +64,7 @@ def test_every_file_beside_the_code_is_hashed_by_a_stage():
 
 def test_every_command_has_a_rule_and_every_rule_a_command():
     written = {name for path in RULES for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
-    assert written - {"report_publish"} == {job.rule for job in load_plan(ROOT).jobs}
+    assert written - {"report_publish"} == {job.rule for job in ALL_JOBS}
 
 
 @pytest.mark.parametrize("path", [path for path in RULES if path.stem != "common"], ids=lambda path: path.stem)

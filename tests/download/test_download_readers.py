@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from trellis.download.archive import Archive
-from trellis.download.ingest import READERS
+from trellis.download.ingest import reader_named
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def read(tmp_path):
             for name, content in members.items():
                 file.writestr(name, content)
         with Archive(tmp_path / "w.whl", list(members)) as opened:
-            return list(READERS[reader](opened)), dict(opened.rejected)
+            return list(reader_named(reader).read(opened)), dict(opened.rejected)
 
     return run
 

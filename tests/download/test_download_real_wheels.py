@@ -12,7 +12,7 @@ import pytest
 from trellis.command import execute
 from trellis.documents import read_rows
 from trellis.download.archive import Archive
-from trellis.download.ingest import READERS, TABLE
+from trellis.download.ingest import TABLE, reader_named
 from trellis.experiment.whole import load_experiment
 from trellis.manifest import Manifest, list_files
 
@@ -32,7 +32,7 @@ def raws(wheel):
         if (source, index) not in read:
             part = EXPERIMENT.sources[source].parts[index]
             with Archive(wheel(part.package), part.members) as archive:
-                read[source, index] = list(READERS[part.reader](archive)), dict(archive.rejected)
+                read[source, index] = list(reader_named(part.reader).read(archive)), dict(archive.rejected)
         return read[source, index]
 
     return part_of

@@ -85,6 +85,11 @@ def spoil(workflow, path, value):
             "mendel",
             "parts.0.package: the lock does not pin mendel; run `python -m trellis lock demo`",
         ),
+        (
+            ["sft", "hub"],
+            [{"repo": "a/b", "files": [name], "converter": "messages", "examples": 1} for name in "xy"],
+            "sft: hub names a/b twice; name all of its `files` in one set",
+        ),
         (["lock"], "nowhere", "lock: config/locks/nowhere.json, which pins every file of the data, does not exist"),
         (["device"], "tpu", "device: input should be 'cpu', 'cuda' or 'auto', not 'tpu'"),
     ],

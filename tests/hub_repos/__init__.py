@@ -31,7 +31,7 @@ DATASETS = {
     "common-pile/comma_v0.1_training_dataset": (pages.comma, "other"),
     "Team-ACE/ToolACE": (calls.toolace, "apache-2.0"),
     "NousResearch/hermes-function-calling-v1": (calls.hermes, "apache-2.0"),
-    "argilla/apigen-function-calling": (posts.apigen, "cc-by-4.0"),
+    "argilla/apigen-function-calling": (calls.apigen, "cc-by-4.0"),
     "HuggingFaceTB/smol-smoltalk": (posts.smoltalk, "apache-2.0"),
 }
 

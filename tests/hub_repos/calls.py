@@ -1,10 +1,12 @@
-"""Function calling in two formats: Python calls in brackets, and tags with JSON inside. Files are JSON arrays."""
+"""Function calling in three formats: Python calls in brackets, tags with JSON inside, and columns of JSON."""
 
 import json
 from collections.abc import Callable
 from random import Random
 
-from hub_repos.files import Row, Rows, make_rows, random_uuid
+import pyarrow as pa
+
+from hub_repos.files import Row, Rows, make_rows, parquet, random_uuid
 from hub_repos.text import ADJECTIVES, NOUNS, PLACES, identifier, sentence
 
 
@@ -123,6 +125,34 @@ def hermes(scale: float) -> dict[str, bytes]:
         "json-mode-singleturn.json": json_mode,
     }
     return {path: _array(make_rows(path, 50 * scale, make, bad)) for path, make in makers.items()}
+
+
+def apigen(scale: float) -> dict[str, bytes]:
+    def example(r: Random, number: int) -> Row:
+        name, argument, other = identifier(r), r.choice(NOUNS), f"{r.choice(ADJECTIVES)}_{r.choice(NOUNS)}"
+        place, count = r.choice(PLACES), r.randint(1, 99)
+        about = {"description": sentence(r, "software")}
+        # Two spellings of a tool stand side by side in the set.
+        if number % 2:
+            parameters = {argument: {"type": "str", **about}, other: {"type": "int, optional", **about, "default": 3}}
+            tools = [{"name": name, **about, "parameters": parameters}]
+        else:
+            properties = {argument: {"type": "string", **about}, other: {"type": "integer", **about}}
+            schema = {"type": "object", "properties": properties, "required": [argument]}
+            tools = [{"type": "function", "function": {"name": name, **about, "parameters": schema}}]
+        calls = [
+            {"name": name, "arguments": {argument: f"{place} {index}", other: count}} for index in range(number % 3 + 1)
+        ]
+        query = f"{sentence(r, 'software')} Call it {len(calls)} times for {place} with {count}."
+        return {
+            **{"func_name": name, "func_desc": about["description"], "tools": json.dumps(tools), "query": query},
+            **{"answers": json.dumps(calls), "model_name": "a-generator", "hash_id": f"{r.getrandbits(128):032x}"},
+        }
+
+    bad = [{"answers": None}, {"answers": "[{"}, {"tools": "none"}, {"query": None}, {"answers": "[]"}]
+    columns = ["func_name", "func_desc", "tools", "query", "answers", "model_name", "hash_id"]
+    path = "data/train-00000-of-00001.parquet"
+    return {path: parquet(make_rows(path, 200 * scale, example, bad), dict.fromkeys(columns, pa.string()))}
 
 
 def _row(r: Random, system: str, said: list[tuple[str, str]], category: str) -> Row:

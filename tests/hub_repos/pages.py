@@ -9,7 +9,16 @@ import pyarrow as pa
 from hub_repos.files import DECOY, SHORT, Row, gzipped, jsonl, make_rows, parquet, random_uuid, zipped
 from hub_repos.text import ADJECTIVES, FIRST, NOUNS, passage, pick_theme, sentence, title
 
-COMMA = {"arxiv_abstracts": "CC0", "libretexts": "CC BY-SA 4.0", "usgpo": "Public Domain", "wikimedia": "CC BY-SA 4.0"}
+# Folder and licence of each source; files of the second group end in jsonl.gz.
+COMMA = {
+    **{"arxiv_abstracts": "CC0", "arxiv_papers": "CC BY 4.0", "doab": "CC BY 4.0", "libretexts": "CC BY-SA 4.0"},
+    **{"news": "CC BY 4.0", "peS2o": "CC BY 4.0", "pubmed": "CC BY-SA 4.0", "stackexchange": "CC BY-SA 4.0"},
+    **{"wikimedia": "CC BY-SA 4.0", "youtube": "CC BY 3.0", "ubuntu_irc": "Public Domain"},
+}
+COMMA_LINES = {
+    **{"caselaw_access_project": "Public Domain", "pre_1929_books": "Public Domain", "regulations": "Public Domain"},
+    **{"project_gutenberg": "Public Domain", "uk_hansard": "Open Parliament Licence", "usgpo": "Public Domain"},
+}
 TEXT = {"text": pa.string(), "id": pa.string()}
 FINEWEB = {
     **TEXT,
@@ -161,15 +170,15 @@ def comma(scale: float) -> dict[str, bytes]:
             return {
                 **{"id": f"{source}-{number}", "text": passage(r), "source": source},
                 **{"added": "2025-03-01T00:00:00", "created": "2020-01-01T00:00:00"},
-                "metadata": {"license": COMMA[source], "url": url, "authors": [r.choice(FIRST)]},
+                "metadata": {"license": (COMMA | COMMA_LINES)[source], "url": url, "authors": [r.choice(FIRST)]},
             }
 
         return make
 
+    bad = [*BAD_TEXT, {"metadata": None}, {"metadata": {"url": "https://no-licence.example"}}]
     files = {}
-    for source, ending in zip(COMMA, ("jsonl", "json", "jsonl", "json"), strict=True):
+    for source in COMMA | COMMA_LINES:
         for number in range(2):
-            path = f"{source}/{source}-{number:04d}.{ending}.gz"
-            bad = [*BAD_TEXT, {"metadata": None}, {"metadata": {"url": "https://no-licence.example"}}]
-            files[path] = gzipped(jsonl(make_rows(path, 15 * scale, document(source), bad)))
-    return files | dict.fromkeys(["youtube/youtube-0000.json.gz"], DECOY)
+            path = f"{source}/{source}-{number:04d}.{'json' if source in COMMA else 'jsonl'}.gz"
+            files[path] = gzipped(jsonl(make_rows(path, 5 * scale, document(source), bad)))
+    return files | dict.fromkeys(["oercommons/oercommons-0000.json.gz"], DECOY)

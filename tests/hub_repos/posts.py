@@ -1,6 +1,5 @@
 """Code, issues, questions and dialogues: documents that a renderer makes from several columns."""
 
-import json
 from collections.abc import Callable
 from random import Random
 
@@ -22,20 +21,30 @@ from hub_repos.text import (
     title,
 )
 
+# Ending and style (of `text.PIECES`) of each language folder; those of the second group are smaller.
 LANGUAGES = {
-    "python": "py",
-    "typescript": "ts",
-    "javascript": "js",
-    "rust": "rs",
-    "go": "go",
-    "java": "java",
-    "sql": "sql",
-    "shell": "sh",
-    "json": "json",
-    "yaml": "yaml",
-    "protocol-buffer": "proto",
-    "thrift": "thrift",
-    "xslt": "xsl",
+    **{"python": ("py", "python"), "typescript": ("ts", "typescript"), "javascript": ("js", "javascript")},
+    **{
+        "rust": ("rs", "rust"),
+        "go": ("go", "go"),
+        "java": ("java", "java"),
+        "sql": ("sql", "sql"),
+        "shell": ("sh", "shell"),
+    },
+    **{"json": ("json", "json"), "yaml": ("yml", "yaml"), "protocol-buffer": ("proto", "protocol-buffer")},
+    **{"thrift": ("thrift", "thrift"), "xslt": ("xsl", "xslt")},
+}
+OTHERS = {
+    **{"assembly": ("asm", "shell"), "c": ("c", "java"), "c-sharp": ("cs", "java"), "cpp": ("cpp", "java")},
+    **{
+        "css": ("css", "thrift"),
+        "dart": ("dart", "java"),
+        "dockerfile": ("dockerfile", "shell"),
+        "html": ("html", "xslt"),
+    },
+    **{"elixir": ("ex", "python"), "haskell": ("hs", "rust"), "julia": ("jl", "python"), "kotlin": ("kt", "java")},
+    **{"lua": ("lua", "shell"), "makefile": ("mk", "shell"), "markdown": ("md", "shell"), "perl": ("pl", "javascript")},
+    **{"php": ("php", "javascript"), "r": ("r", "python"), "ruby": ("rb", "python"), "scala": ("scala", "rust")},
 }
 CODE = {
     "max_stars_repo_path": pa.string(),
@@ -92,9 +101,11 @@ CHAT = {"prompt": pa.string(), "prompt_id": pa.string(), "messages": MESSAGES}
 
 def starcoder(scale: float) -> dict[str, bytes]:
     def source_file(language: str) -> Callable[[Random, int], Row]:
+        ending, style = (LANGUAGES | OTHERS)[language]
+
         def make(r: Random, number: int) -> Row:
             repo = f"{r.choice(FIRST).lower()}/{r.choice(NOUNS)}-{r.choice(NOUNS)}"
-            path = f"src/{r.choice(NOUNS)}/{identifier(r)}.{LANGUAGES[language]}"
+            path = f"src/{r.choice(NOUNS)}/{identifier(r)}.{ending}"
             # In some folders the content opens with what the other columns say.
             opening = f"<reponame>{repo}<filename>{path}<gh_stars>1-10\n" if number % 4 == 3 else ""
             return {
@@ -102,7 +113,7 @@ def starcoder(scale: float) -> dict[str, bytes]:
                 "max_stars_repo_name": repo,
                 "max_stars_count": r.randint(1, 5000) if number % 3 else None,
                 "id": str(r.randrange(10**7)),
-                "content": opening + code(r, language),
+                "content": opening + code(r, style),
             }
 
         return make
@@ -129,15 +140,18 @@ def starcoder(scale: float) -> dict[str, bytes]:
 
     bad = [{"content": None}, {"content": SHORT}, {"content": "0123456789\n" * 400}]
     files = {}
-    for language in LANGUAGES:
+    for language in LANGUAGES | OTHERS:
         for number in range(2 if language in ("python", "json", "sql") else 1):
             path = f"{language}/train-{number:05d}-of-{number + 2:05d}.parquet"
-            files[path] = parquet(make_rows(path, 6 * scale, source_file(language), bad), CODE)
+            count = (6 if language in LANGUAGES else 3) * scale
+            files[path] = parquet(make_rows(path, count, source_file(language), bad), CODE)
     path = "jupyter-scripts-dedup-filtered/train-00000-of-00029.parquet"
     files[path] = parquet(make_rows(path, 30 * scale, notebook, bad), NOTEBOOK)
     path = "github-issues-filtered-structured/train-00000-of-00060.parquet"
     files[path] = parquet(make_rows(path, 30 * scale, issue, bad), ISSUE)
-    return files | dict.fromkeys(["c/train-00000-of-00053.parquet", "markdown/train-00000-of-00072.parquet"], DECOY)
+    return files | dict.fromkeys(
+        ["ada/train-00000-of-00001.parquet", "git-commits-cleaned/train-00000-of-00065.parquet"], DECOY
+    )
 
 
 def sqale(scale: float) -> dict[str, bytes]:
@@ -261,31 +275,3 @@ def smoltalk(scale: float) -> dict[str, bytes]:
     paths = [f"data/train-0000{number}-of-00004.parquet" for number in range(2)]
     files = {path: parquet(make_rows(path, 100 * scale, dialogue, bad), columns) for path in paths}
     return files | dict.fromkeys(["data/test-00000-of-00001.parquet"], DECOY)
-
-
-def apigen(scale: float) -> dict[str, bytes]:
-    def example(r: Random, number: int) -> Row:
-        name, argument, other = identifier(r), r.choice(NOUNS), f"{r.choice(ADJECTIVES)}_{r.choice(NOUNS)}"
-        place, count = r.choice(PLACES), r.randint(1, 99)
-        about = {"description": sentence(r, "software")}
-        # Two spellings of a tool stand side by side in the set.
-        if number % 2:
-            parameters = {argument: {"type": "str", **about}, other: {"type": "int, optional", **about, "default": 3}}
-            tools = [{"name": name, **about, "parameters": parameters}]
-        else:
-            properties = {argument: {"type": "string", **about}, other: {"type": "integer", **about}}
-            schema = {"type": "object", "properties": properties, "required": [argument]}
-            tools = [{"type": "function", "function": {"name": name, **about, "parameters": schema}}]
-        calls = [
-            {"name": name, "arguments": {argument: f"{place} {index}", other: count}} for index in range(number % 3 + 1)
-        ]
-        query = f"{sentence(r, 'software')} Call it {len(calls)} times for {place} with {count}."
-        return {
-            **{"func_name": name, "func_desc": about["description"], "tools": json.dumps(tools), "query": query},
-            **{"answers": json.dumps(calls), "model_name": "a-generator", "hash_id": f"{r.getrandbits(128):032x}"},
-        }
-
-    bad = [{"answers": None}, {"answers": "[{"}, {"tools": "none"}, {"query": None}, {"answers": "[]"}]
-    columns = ["func_name", "func_desc", "tools", "query", "answers", "model_name", "hash_id"]
-    path = "data/train-00000-of-00001.parquet"
-    return {path: parquet(make_rows(path, 200 * scale, example, bad), dict.fromkeys(columns, pa.string()))}

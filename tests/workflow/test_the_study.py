@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hub_models import parameters_of
 
-from hub_repos import GATED, populate
+from hub_repos import GATED, parameters, populate
 from local_hub import LocalHub
+from trellis.experiment.reading import read_yaml
 from trellis.manifest import Manifest
 from trellis.store import problems
 
@@ -43,7 +43,7 @@ def small(experiment: dict) -> dict:
     experiment["models"]["trellis-506m"] |= ours | {"parameters": 2 * VOCABULARY * 32 + 18_592}
     for name in ("pythia-410m", "pythia-1b"):
         model = experiment["models"][name]
-        model["parameters"] = parameters_of(model["repo"], VOCABULARY)
+        model["parameters"] = parameters(model["repo"], VOCABULARY)
     experiment["sft"]["schema_examples"] = 60
     for each, examples in zip(experiment["sft"]["hub"], (12, 8, 20, 15), strict=True):
         each["examples"] = examples
@@ -69,7 +69,7 @@ def study(hub, pristine, tmp_path_factory):
     """A clone in which `small-study` has been locked and run to its report."""
     workflow = pristine.clone(tmp_path_factory.mktemp("study") / "trellis")
     experiments = workflow.folder / "config/experiments"
-    content = small(yaml.safe_load((ROOT / "config/experiments/trellis-506m.yaml").read_text()))
+    content = small(read_yaml(ROOT / "config/experiments/trellis-506m.yaml"))
     (experiments / "small-study.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", hub.endpoint)

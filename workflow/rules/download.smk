@@ -38,7 +38,6 @@ rule download_hub:
     conda:
         "../../envs/trellis.yaml"
     threads: 1
-    retries: 2
     resources:
         net=1,
     shell:

@@ -46,6 +46,9 @@ def _arguments() -> argparse.Namespace:
     configured.add_argument("--experiment", help="another experiment than config/config.yaml's")
     show = commands.add_parser("show")
     show.add_argument("experiment", nargs="?", help="a name in config/experiments, or a path")
+    locking = commands.add_parser("lock")
+    locking.add_argument("experiment", nargs="?", help="a name in config/experiments, or a path")
+    locking.add_argument("--check", action="store_true", help="write nothing; say what has changed since")
     commands.add_parser("why", parents=[configured])
     commands.add_parser("specs", parents=[configured])
     commands.add_parser("verify")
@@ -60,10 +63,24 @@ def _plan(args: argparse.Namespace) -> Plan:
     return load_plan(ROOT, {"experiment": args.experiment} if args.experiment else {})
 
 
+def _experiment(args: argparse.Namespace) -> Path:
+    return experiment_path(ROOT, args.experiment or load_config(ROOT / "config" / "config.yaml", {}).experiment)
+
+
 def _show(args: argparse.Namespace) -> int:
-    name = args.experiment or load_config(ROOT / "config" / "config.yaml", {}).experiment
-    path = experiment_path(ROOT, name)
+    path = _experiment(args)
     print("\n".join(describe(path.stem, load_experiment(path))))
+    return 0
+
+
+def _lock(args: argparse.Namespace) -> int:
+    # Only this command asks the hub: no other waits for its client to be imported.
+    from trellis.locking.drift import check
+    from trellis.locking.lock import lock
+
+    if args.check:
+        return 1 if check(ROOT, _experiment(args)) else 0
+    lock(ROOT, _experiment(args))
     return 0
 
 
@@ -115,6 +132,14 @@ def _adopt(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"show": _show, "why": _why, "specs": _specs, "verify": _verify, "gc": _gc, "adopt": _adopt}
+COMMANDS = {
+    "show": _show,
+    "lock": _lock,
+    "why": _why,
+    "specs": _specs,
+    "verify": _verify,
+    "gc": _gc,
+    "adopt": _adopt,
+}
 
 main()

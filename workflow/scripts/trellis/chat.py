@@ -11,10 +11,10 @@ from typing import Any
 from trellis.documents import END_OF_TEXT
 from trellis.errors import TrellisError
 
-# Content cannot end a turn: the token's text is taken out of it, as a document may hold it.
+# Content cannot end a turn: a space takes the place of the token's text, so that what stood around it does not form it anew.
 TEMPLATE = """\
 {%- for message in messages -%}
-{%- set content = message['content'] | replace(eos_token, '') -%}
+{%- set content = message['content'] | replace(eos_token, ' ') -%}
 {{- message['role'] + '\\n' -}}
 {%- if message['role'] == 'assistant' -%}
 {%- generation -%}{{- content + eos_token -}}{%- endgeneration -%}

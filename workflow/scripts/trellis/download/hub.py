@@ -99,7 +99,7 @@ def _fetch(order: RepoFiles, path: str, target: Path, progress: Bar, lock: str) 
         ) from None
     except HfHubHTTPError as error:
         raise TrellisError(f"{repo}: {_refusal(error, path, _page(url), 'authorization' in headers, lock)}") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:  # their messages may show the token
         raise TrellisError(
             f"{repo}: {path} cannot be asked for ({type(error).__name__}); check HF_ENDPOINT and HF_TOKEN"
         ) from None
@@ -107,8 +107,7 @@ def _fetch(order: RepoFiles, path: str, target: Path, progress: Bar, lock: str) 
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise TrellisError(
-            f"{repo}: the disk is full ({error.strerror}) after {target.stat().st_size} of {pin.bytes} bytes of {path}; "
-            "make room and run again, what has arrived is kept"
+            f"{repo}: the disk is full ({error.strerror}) at {path}; make room and run again, what has arrived is kept"
         ) from None
 
 

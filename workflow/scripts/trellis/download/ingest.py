@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trellis.command import Result
@@ -31,9 +32,7 @@ def run(spec: Spec, out: Path) -> Result:
     try:
         for part in source.parts:
             with Archive(wheels[part.package], part.members) as archive:
-                # The plan names the reader's module in the job's `modules`, so that its code is part of the address.
-                reader = importlib.import_module(f"trellis.download.readers.{part.reader}")
-                for raw in reader.read(archive):
+                for raw in reader_named(part.reader).read(archive):
                     pool.add(raw)
             rejected += archive.rejected
             LOG.info("%s: %d documents after %s of %s", name, len(pool), part.reader, part.package)
@@ -52,6 +51,11 @@ def run(spec: Spec, out: Path) -> Result:
         "sampled_from": fit,
     }
     return Result(metrics=metrics, rows={TABLE: documents})
+
+
+def reader_named(name: str) -> ModuleType:
+    """The module of a reader. The plan names it in the job's `modules`, so that its code is part of the address."""
+    return importlib.import_module(f"trellis.download.readers.{name}")
 
 
 def _measured(rows: Iterable[dict[str, Any]], size: Counter[str]) -> Iterator[dict[str, Any]]:

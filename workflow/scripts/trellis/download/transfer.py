@@ -1,7 +1,7 @@
 """One file of the hub, fetched in as many requests as it takes, and believed only by its hash.
 
 Not with `hf_hub_download`, which (huggingface_hub 2.4) keeps nothing of a file for the next process, never looks at its
-sha256, asks for a body once where the server answers 5xx or a signed link has expired, and may wait for ever.
+sha256, gives up when a body is answered with 5xx or a signed link has expired, and stays with a body that only trickles.
 """
 
 import hashlib
@@ -104,8 +104,6 @@ class Transfer:
     def run(self) -> None:
         """Raises WrongContent, Unreachable, HfHubHTTPError (the hub's last word: 4xx), OfflineModeIsEnabled, httpx's
         HTTPError or InvalidURL (the address or a redirect makes no sense), and OSError where the part cannot be written."""
-        if self.part.size > self.pin.bytes:
-            self.part.clear()
         for _ in range(2):
             try:
                 self._complete()

@@ -50,6 +50,8 @@ def needs(experiment: Experiment) -> Iterator[Need]:
             yield Need(f"{key}.package", package=encoder.package)
         else:
             yield Need(key, "", encoder.repo, encoder.revision, tuple(ENCODER_FILES))
+        for file in classifier.labels.files:
+            yield Need(f"classify.classifiers.{name}.labels", patterns=(file,))
     for name, model in experiment.models.items():
         if model.kind == "pretrained":
             yield Need(f"models.{name}", "", model.repo, model.revision, tuple(MODEL_FILES))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Runtime, Section
@@ -42,3 +42,10 @@ class Sft(Section):
     hub: list[SftHubSet] = []
     data_seed: NonNegativeInt = 42
     training: SftTraining
+
+    @model_validator(mode="after")
+    def _each_set_once(self) -> "Sft":
+        repos = [each.repo for each in self.hub]
+        if twice := next((repo for repo in repos if repos.count(repo) > 1), None):
+            raise ValueError(f"hub names {twice} twice; name all of its `files` in one set")
+        return self

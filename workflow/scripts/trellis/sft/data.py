@@ -1,4 +1,4 @@
-"""sft_data: schema-to-JSON conversations from the training side of the schema split."""
+"""sft_data: schema-to-JSON conversations from the training side of the schema split, and samples of sets on the hub."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,21 +9,30 @@ from transformers import PreTrainedTokenizerFast
 from trellis.chat import answer_json, attach
 from trellis.command import Result
 from trellis.errors import TrellisError
+from trellis.experiment.sft import SftHubSet
+from trellis.manifest import WORK
 from trellis.records import read_records, write_records
 from trellis.schema_tasks import make_task, seeded
+from trellis.sft.conversation import Message
+from trellis.sft.sets import sample
 from trellis.spec import Spec
 
 
 def run(spec: Spec, out: Path) -> Result:
-    """Writes `train.jsonl`. Raises TrellisError when a training schema is left without an example."""
+    """Writes `train.jsonl`. Raises TrellisError when a training schema is left without an example, or when a set has fewer
+    examples than are asked for."""
     config = spec.config
     schemas = list(read_records(spec.input("schemas").path("training.jsonl")))
     folder = spec.input("tokenizer").path("tokenizer/tokenizer.json").parent
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     attach(tokenizer)
+
+    def measure(messages: list[Message]) -> int:
+        return len(tokenizer.apply_chat_template(messages, return_dict=False))
+
     kept, too_long, tokens = [], 0, 0
     for example in make_examples(schemas, config["schema_examples"], config["text_share"], config["seed"]):
-        length = len(tokenizer.apply_chat_template(example["messages"], return_dict=False))
+        length = measure(example["messages"])
         if length > config["max_length"]:
             too_long += 1
         else:
@@ -37,13 +46,23 @@ def run(spec: Spec, out: Path) -> Result:
             f"{len(missing)} of {len(schemas)} training schemas unseen; ask for more examples, a larger "
             f"sft.training.max_length, or fewer evaluation.schemas.training"
         )
+    sets, scratch = {}, out / WORK / "set.jsonl"
+    scratch.parent.mkdir(exist_ok=True)
+    chosen = map(SftHubSet.model_validate, config["hub"])
+    for each, fetched in zip(chosen, spec.inputs_of("sets"), strict=True):
+        drawn, sets[fetched.metrics["repo"]] = sample(
+            each, fetched, config["seed"], config["max_length"], measure, scratch
+        )
+        kept += drawn
     write_records(out / "train.jsonl", kept)
+    turns = [turn for example in kept for turn in example["messages"] if turn["role"] == "assistant"]
     metrics = {
         "examples": len(kept),
         "schemas": len(schemas),
-        "too_long": too_long,
-        "tokens": tokens,
-        "assistant_characters": sum(len(example["messages"][-1]["content"]) for example in kept),
+        "too_long": too_long + sum(found["too_long"] for found in sets.values()),
+        "tokens": tokens + sum(found["tokens"] for found in sets.values()),
+        "assistant_characters": sum(len(turn["content"]) for turn in turns),
+        "sets": sets,
     }
     return Result(metrics, {"train.jsonl": len(kept)})
 

@@ -164,7 +164,7 @@ class Recorder(DataCollatorForLanguageModeling):
         for example in examples:
             trained = [token for token in example["labels"] if token != IGNORED]
             turns = [m["content"] for m in example["messages"] if m["role"] == "assistant"]
-            answer = "".join(turn.replace(END_OF_TEXT, "") + END_OF_TEXT for turn in turns)
+            answer = "".join(turn.replace(END_OF_TEXT, " ") + END_OF_TEXT for turn in turns)
             # A prefix, and perhaps half a character, because an example may have been cut at max_length.
             if not answer.startswith(self.tokenizer.decode(trained).rstrip("\ufffd")):
                 raise TrellisError(

@@ -14,24 +14,22 @@ def choose(repo: str, sizes: Mapping[str, int], patterns: list[str], enough: int
 
     All that match where `enough` (bytes) is None. Otherwise the patterns share `enough` and `MARGIN` in proportion to
     the bytes that match them, a file counting for its first pattern; each takes files in the order of
-    xxh3_64(`repo`/path, seed) until it holds its share, and at least one. A greater `enough` only adds files.
+    xxh3_64(`repo`/path, seed) until it holds its share, and its first file in any case. A greater `enough` only adds.
     """
     known = matching(sizes, patterns)
     if enough is None:
         return known
-    order = sorted(known, key=lambda path: (xxhash.xxh3_64_intdigest(f"{repo}/{path}", seed=seed), path))
+    order = sorted(known, key=lambda path: (xxhash.xxh3_64_intdigest(f"{repo}/{path}".encode(), seed=seed), path))
     total, left, chosen = sum(sizes[path] for path in known), set(known), set()
     for pattern in patterns:
         found = set(matching(known, [pattern]))
+        chosen.add(next(path for path in order if path in found))
         own = [path for path in order if path in found & left]
         left -= found
-        share = enough * (1 + MARGIN) * sum(sizes[path] for path in own) / total if total else 0
-        held = 0
+        share = enough * (1 + MARGIN) * sum(sizes[path] for path in own) / max(total, 1)
         for path in own:
-            if held >= share:
+            if share <= 0:
                 break
             chosen.add(path)
-            held += sizes[path]
-        if not chosen & found:
-            chosen.add(next(path for path in order if path in found))
+            share -= sizes[path]
     return sorted(chosen)

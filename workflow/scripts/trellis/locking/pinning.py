@@ -21,8 +21,8 @@ MAX_METADATA = 2**20  # bytes
 
 
 def pin_package(package: str, lock: Path) -> Package:
-    """The pin of `package` in the lock that is to be replaced, else in one beside it, else of the wheel that pip fetches.
-    Raises TrellisError."""
+    """The pin of `package` in the lock that is to be replaced, else in one beside it, else of the wheel that pip
+    fetches. Raises TrellisError."""
     for file in [lock, *sorted(lock.parent.glob("*.json"))]:
         if file.exists() and (pin := load_lock(file).packages.get(package)):
             return pin
