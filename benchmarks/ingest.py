@@ -12,6 +12,7 @@ that other work on the machine tells less; rounds take turns, and the median cou
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -53,16 +55,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        files = {"text_column": folder / "text_column"} | {name: folder / name for name in RENDERED}
-        text_bytes = {}
-        for name, path in files.items():
-            path.mkdir()
-            text_bytes[name] = MADE[name](path / "000.parquet", round(args.megabytes * 1e6 * RENDERED.get(name, 1)))
+        files = {name: folder / f"{name}.parquet" for name in ROWS}
+        sizes = {name: round(args.megabytes * 1e6 * RENDERED.get(name, 1)) for name in ROWS}
+        text_bytes = {name: make(path, sizes[name], ROWS[name]()) for name, path in files.items()}
         found: dict[str, list[dict]] = {name: [] for name in [*PEERS, *RENDERED]}
         for _ in range(args.rounds):
             for name in found:
-                path = files.get(name, files["text_column"]) / "000.parquet"
-                command = [sys.executable, __file__, "--measure", name, str(path)]
+                command = [sys.executable, __file__, "--measure", name, str(files.get(name, files["text_column"]))]
                 answer = subprocess.run(command, capture_output=True, text=True, env=environment(folder))
                 if answer.returncode:
                     sys.exit(answer.stderr)
@@ -86,10 +85,9 @@ def measure(name: str, path: Path) -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     pa.set_cpu_count(1)
     with tempfile.TemporaryDirectory() as scratch:
-        way = {"streaming": streaming, "read": read, "copy": copy}.get(name)
-        work = (
-            way(path, Path(scratch)) if way else shard(path, Path(scratch), "text_column" if name == "ours" else name)
-        )
+        peer = {"streaming": streaming, "read": read, "copy": copy}.get(name)
+        reader = "text_column" if name == "ours" else name
+        work = peer(path, Path(scratch)) if peer else shard(path, Path(scratch), reader)
         work()
         begin = time.process_time()
         work()
@@ -175,59 +173,59 @@ def prose(chance: np.random.Generator, words: list[str], count: int) -> str:
     return " ".join(drawn)
 
 
-def make_text(path: Path, size: int) -> int:
-    chance, made, rows = np.random.default_rng(1), 0, []
-    words = vocabulary(chance)
+def make(path: Path, size: int, rows: Iterator[tuple[str, dict]]) -> int:
+    """Writes rows until their texts have so many bytes; returns how many they have."""
+    made, taken = 0, []
     while made < size:
-        text = prose(chance, words, int(chance.lognormal(6.2, 0.8)) + 20)
-        number = len(rows)
-        rows.append(
-            {
-                "text": text,
-                "id": f"<urn:uuid:{chance.bytes(16).hex()}>",
-                "dump": "CC-MAIN-2024-18",
-                "url": f"https://{words[number % 5_000]}.example/{words[number % 7_919]}/{number}",
-                "file_path": f"s3://crawl/CC-MAIN-2024-18/segments/{number // 500:06d}/warc.gz",
-                "language": "en",
-                "language_score": float(chance.uniform(0.65, 1)),
-                "token_count": len(text) // 4,
-                "score": float(chance.uniform(2.5, 4.5)),
-                "int_score": 3,
-            }
-        )
+        text, row = next(rows)
+        taken.append(row)
         made += len(text.encode())
-    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1_000, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(taken), path, row_group_size=1_000, compression="zstd")
     return made
 
 
-def make_code(path: Path, size: int) -> int:
-    chance, made, rows = np.random.default_rng(2), 0, []
+def pages() -> Iterator[tuple[str, dict]]:
+    chance = np.random.default_rng(1)
     words = vocabulary(chance)
-    while made < size:
+    for number in itertools.count():
+        text = prose(chance, words, int(chance.lognormal(6.2, 0.8)) + 20)
+        about = {
+            "id": f"<urn:uuid:{chance.bytes(16).hex()}>",
+            "dump": "CC-MAIN-2024-18",
+            "url": f"https://{words[number % 5_000]}.example/{words[number % 7_919]}/{number}",
+            "file_path": f"s3://crawl/CC-MAIN-2024-18/segments/{number // 500:06d}/warc.gz",
+            "language": "en",
+            "language_score": float(chance.uniform(0.65, 1)),
+            "token_count": len(text) // 4,
+            "score": float(chance.uniform(2.5, 4.5)),
+            "int_score": 3,
+        }
+        yield text, {"text": text, **about}
+
+
+def programs() -> Iterator[tuple[str, dict]]:
+    chance = np.random.default_rng(2)
+    words = vocabulary(chance)
+    for number in itertools.count():
         lines = []
         for _ in range(int(chance.integers(10, 120))):
-            names = [words[index % len(words)] for index in chance.zipf(1.2, 6).tolist()]
-            lines.append(
-                f"def {names[0]}_{names[1]}({names[2]}, {names[3]}):\n    return {names[2]}.{names[4]}({names[5]})\n"
-            )
-        text = "\n".join(lines)
-        repo = f"{words[len(rows) % 999]}/{words[len(rows) % 7_919]}"
-        rows.append(
+            a, b, c, d, e, f = (words[index % len(words)] for index in chance.zipf(1.2, 6).tolist())
+            lines.append(f"def {a}_{b}({c}, {d}):\n    return {c}.{e}({f})\n")
+        text, repo = "\n".join(lines), f"{words[number % 999]}/{words[number % 7_919]}"
+        yield (
+            text,
             {
-                "max_stars_repo_path": f"src/{lines[0][4:12]}.py",
+                "max_stars_repo_path": f"src/{words[number % 5_000]}.py",
                 "max_stars_repo_name": repo,
                 "max_stars_count": int(chance.integers(0, 500)),
-                "id": str(len(rows)),
+                "id": str(number),
                 "content": f"<reponame>{repo}\n{text}",
-            }
+            },
         )
-        made += len(text)
-    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1_000, compression="zstd")
-    return made
 
 
-def make_answers(path: Path, size: int) -> int:
-    chance, made, rows = np.random.default_rng(3), 0, []
+def threads() -> Iterator[tuple[str, dict]]:
+    chance = np.random.default_rng(3)
     words = vocabulary(chance)
 
     def html(count: int) -> str:
@@ -235,71 +233,40 @@ def make_answers(path: Path, size: int) -> int:
         inside = f"<p>{prose(chance, words, count)} <a href='https://x.example'>a link</a> and <code>inline</code></p>"
         return f"{inside}\n{code}\n<ul><li>{prose(chance, words, 12)}</li><li>{prose(chance, words, 12)}</li></ul>"
 
-    while made < size:
-        question, answers = html(90), [html(70), html(70)]
-        rows.append(
-            {
-                "qid": len(rows),
-                "question": question,
-                "answers": [
-                    {
-                        "answer_id": 2 * len(rows) + index,
-                        "author": "someone",
-                        "author_id": 7,
-                        "author_profile": "https://site.example/users/7",
-                        "pm_score": 4 - index,
-                        "selected": index == 0,
-                        "text": text,
-                    }
-                    for index, text in enumerate(answers)
-                ],
-                "metadata": [f"https://site.example/questions/{len(rows)}", "https://site.example"],
-                "date": "2020/01/01",
-            }
-        )
-        made += len(question) + len(answers[0])
-    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1_000, compression="zstd")
-    return made
+    for number in itertools.count():
+        question, *answers = html(90), html(70), html(70)
+        about = {"author": "someone", "author_id": 7, "author_profile": "https://site.example/users/7"}
+        found = [
+            {"answer_id": 2 * number + index, **about, "pm_score": 4 - index, "selected": index == 0, "text": text}
+            for index, text in enumerate(answers)
+        ]
+        links = [f"https://site.example/questions/{number}", "https://site.example"]
+        row = {"qid": number, "question": question, "answers": found, "metadata": links, "date": "2020/01/01"}
+        yield question + answers[0], row
 
 
-def make_articles(path: Path, size: int) -> int:
-    chance, made, rows = np.random.default_rng(4), 0, []
+def articles() -> Iterator[tuple[str, dict]]:
+    chance = np.random.default_rng(4)
     words = vocabulary(chance)
-    while made < size:
+    for number in itertools.count():
         paragraphs = [prose(chance, words, 80) for _ in range(6)]
+        links = [{"url": "https://x.example/a", "text": "a"}] * 5
         sections = [
             {
                 "type": "section",
-                "name": "Abstract" if index == 0 else words[index],
-                "has_parts": [
-                    {"type": "paragraph", "value": text, "links": [{"url": "https://x.example/a", "text": "a"}] * 5}
-                ],
+                "name": words[index] if index else "Abstract",
+                "has_parts": [{"type": "paragraph", "value": text, "links": links}],
             }
             for index, text in enumerate(paragraphs)
         ]
         fields = [{"type": "field", "name": words[index], "value": words[index + 9]} for index in range(12)]
-        rows.append(
-            {
-                "name": f"Article {len(rows)}",
-                "identifier": len(rows),
-                "url": f"https://wiki.example/{len(rows)}",
-                "description": "An article",
-                "abstract": paragraphs[0],
-                "infoboxes": json.dumps([{"type": "infobox", "has_parts": [{"type": "section", "has_parts": fields}]}]),
-                "sections": json.dumps(sections),
-            }
-        )
-        made += sum(len(text) for text in paragraphs)
-    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1_000, compression="zstd")
-    return made
+        about = {"name": f"Article {number}", "identifier": number, "url": f"https://wiki.example/{number}"}
+        boxes = [{"type": "infobox", "has_parts": [{"type": "section", "has_parts": fields}]}]
+        trees = {"infoboxes": json.dumps(boxes), "sections": json.dumps(sections)}
+        yield " ".join(paragraphs), {**about, "description": "An article", "abstract": paragraphs[0], **trees}
 
 
-MADE = {
-    "text_column": make_text,
-    "code_file": make_code,
-    "question_answer": make_answers,
-    "wiki_article": make_articles,
-}
+ROWS = {"text_column": pages, "code_file": programs, "question_answer": threads, "wiki_article": articles}
 
 
 def print_tables(args: argparse.Namespace, files: dict, text_bytes: dict, found: dict[str, list[dict]]) -> None:
@@ -316,7 +283,7 @@ def print_tables(args: argparse.Namespace, files: dict, text_bytes: dict, found:
     print(
         f"{processor()}, Python {platform.python_version()}, {versions}; processor seconds, median of {args.rounds} rounds\n"
     )
-    stored = (files["text_column"] / "000.parquet").stat().st_size
+    stored = files["text_column"].stat().st_size
     print(f"{text_bytes['text_column'] / 1e6:.0f} MB of text in {stored / 1e6:.0f} MB of parquet:\n")
     print("| way | MB/s | ours is | peak MiB |\n|---|---|---|---|")
     for name, words in PEERS.items():

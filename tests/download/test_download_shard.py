@@ -118,6 +118,10 @@ def test_shards_together_hold_each_row_once(tmp_path, shards, members, data):
         parts = [run_bare(tmp_path, files, "text_column", shard, shards, min_chars=10) for shard in range(shards)]
     found = [row for _, table in parts for row in documents_of(table)]
     assert sorted(found, key=by_id) == sorted(documents_of(expected), key=by_id)
+    for shard, (_, table) in enumerate(parts):
+        natives = [row["meta"]["id"] for row in documents_of(table)]
+        lines = [int(native.split(":")[1]) for native in natives if "a/1.jsonl:" in native or "a/2.json.gz:" in native]
+        assert {line % shards for line in lines} <= {shard}
     for key in ("documents", "bytes"):
         assert sum(metrics[key] for metrics, _ in parts) == whole[key]
     counted = sum((Counter(metrics["rejected"]) for metrics, _ in parts), Counter())
