@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 from publishing import publish
 from trellis.tool_calls import INSTRUCTION
 
+# An evaluation text, which no conversation may give away.
+QUESTION = "Which of the eleven harbour pilots on duty last Tuesday guided more than three tankers through the strait?"
+
 TIDE = {"type": "object", "properties": {"port": {"type": "string"}, "days": {"type": "integer"}}, "required": ["port"]}
 OPENAI = [{"type": "function", "function": {"name": "tide", "description": "High water.", "parameters": TIDE}}]
 

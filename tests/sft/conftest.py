@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from publishing import publish
+from sft_rows import QUESTION
 
 SIZE = {"vocab_size": 384, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -37,6 +38,9 @@ def schemas(tmp_path_factory):
             for i in range(12)
         ]
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held_out = [{"id": row["schema_id"], "suite": "schema", "text": json.dumps(row["schema"])} for row in rows]
+    held_out.append({"id": "question-1", "suite": "bfcl", "text": QUESTION})
+    (folder / "reference.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held_out))
     return publish(folder)
 
 

@@ -11,7 +11,7 @@ from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.sft.data import make_examples
 
-CONFIG = {"schema_examples": 60, "text_share": 0.5, "max_length": 128, "seed": 42, "hub": []}
+CONFIG = {"schema_examples": 60, "text_share": 0.5, "max_length": 128, "seed": 42, "hub": [], "decontamination": {}}
 
 
 @pytest.fixture

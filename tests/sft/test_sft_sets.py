@@ -8,7 +8,7 @@ import pytest
 import xxhash
 from transformers import PreTrainedTokenizerFast
 
-from sft_rows import array, fetched, jsonl, parquet
+from sft_rows import QUESTION, array, fetched, jsonl, parquet
 from trellis.chat import TEMPLATE
 from trellis.command import execute
 from trellis.errors import TrellisError
@@ -19,7 +19,7 @@ from trellis.records import read_records
 from trellis.sft import sets
 from trellis.sft.sets import sample
 
-CONFIG = {"schema_examples": 24, "text_share": 0.5, "max_length": 400, "seed": 42}
+CONFIG = {"schema_examples": 24, "text_share": 0.5, "max_length": 400, "seed": 42, "decontamination": {}}
 REPO = "datasets/harbour/talks"
 
 
@@ -40,7 +40,7 @@ def draw(tmp_path):
         shutil.rmtree(tmp_path / "fetched", ignore_errors=True)
         made = Manifest.read(fetched(tmp_path / "fetched", REPO, files))
         chosen = SftHubSet(repo="harbour/talks", files=["*"], converter=converter, examples=examples)
-        return sample(chosen, made, seed, max_length, characters, tmp_path / "scratch")
+        return sample(chosen, made, seed, max_length, characters, lambda example: False, tmp_path / "scratch")
 
     return made
 
@@ -228,3 +228,16 @@ def test_the_same_spec_gives_the_same_bytes_again_after_an_interruption(make_dat
     two, _ = make_data((talks, 15), name="two")
     assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
     assert one.metrics == two.metrics
+
+
+@pytest.mark.parametrize("remove", [True, False])
+def test_a_conversation_that_gives_an_evaluation_text_away_is_listed_and_left_out(make_data, tmp_path, remove):
+    rows = [talk(number) for number in range(19)]
+    rows.append({"messages": [{"role": "user", "content": f"Well: {QUESTION}"}, {"role": "assistant", "content": "6"}]})
+    folder = fetched(tmp_path / "leaky", REPO, {"b.jsonl": jsonl(rows)})
+    made, examples = make_data((folder, 19 if remove else 20), decontamination={"remove": remove})
+    assert any(QUESTION in turn["content"] for example in examples for turn in example["messages"]) != remove
+    assert made.metrics["contaminated"] == {"bfcl": 1}
+    assert list(read_records(made.path("contaminated.jsonl"))) == [
+        {"id": f"{REPO}/b.jsonl:20", "gives_away": "question-1", "suite": "bfcl", "how": "words"}
+    ]

@@ -61,7 +61,14 @@ def data(make_spec, schemas, tokenizer, tmp_path):
         SftHubSet(repo="harbour/calls", files=["*"], converter="apigen", examples=6),
         SftHubSet(repo="harbour/talks", files=["*"], converter="toolace", examples=4),
     ]
-    config = {"schema_examples": 24, "text_share": 0.5, "max_length": 400, "seed": 42, "hub": hub}
+    config = {
+        "schema_examples": 24,
+        "text_share": 0.5,
+        "max_length": 400,
+        "seed": 42,
+        "hub": hub,
+        "decontamination": {},
+    }
     inputs = {"schemas": [schemas], "tokenizer": [tokenizer], "sets": [calls, talks]}
     return execute(make_spec("sft", "data", "data", config, inputs), tmp_path / "data")
 

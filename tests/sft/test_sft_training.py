@@ -27,7 +27,7 @@ TRAINING = {
 
 @pytest.fixture
 def data(make_spec, schemas, tokenizer, tmp_path):
-    config = {"schema_examples": 40, "text_share": 0.5, "max_length": 128, "seed": 42, "hub": []}
+    config = {"schema_examples": 40, "text_share": 0.5, "max_length": 128, "seed": 42, "hub": [], "decontamination": {}}
     spec = make_spec("sft", "data", "data", config, {"schemas": [schemas], "tokenizer": [tokenizer]})
     execute(spec, tmp_path / "data")
     return tmp_path / "data"

@@ -36,7 +36,8 @@ def code_digest(module: str) -> dict[str, str]:
     DATA_FILES, paths relative to the module) are hashed as bytes under `module:path`.
     """
     found: dict[str, str] = {}
-    waiting = [module]
+    parts = module.split(".")
+    waiting = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
     while waiting:
         name = waiting.pop()
         if name in found:

@@ -237,6 +237,7 @@ class _Builder:
             "max_length": sft.training.max_length,
             "seed": sft.data_seed,
             "hub": [_unrevised(each) for each in sft.hub],
+            "decontamination": self.experiment.filter.decontamination,
         }
         data = self._add(
             "sft",

@@ -44,10 +44,12 @@ def sample(
     seed: int,
     max_length: int,
     measure: Callable[[list[Message]], int],
+    gives_away: Callable[[dict[str, Any]], bool],
     scratch: Path,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """`chosen.examples` examples {id, schema_id: None, messages} of at most `max_length` tokens by `measure`, and the set's
-    metrics. They are the first in the order of a hash of seed and id, so a larger sample begins with the smaller one.
+    """`chosen.examples` examples {id, schema_id: None, messages} of at most `max_length` tokens by `measure` that give no
+    evaluation text away, and the set's metrics. They are the first in the order of a hash of seed and id, so a larger
+    sample begins with the smaller one.
 
     All rows are converted, to count them, and wait in the file `scratch`; only the sample is held in memory. Raises
     TrellisError when too few rows can be used.
@@ -55,7 +57,7 @@ def sample(
     # The plan names the converter's module in the job's `modules`, so that its code is part of the address.
     convert = importlib.import_module(f"trellis.sft.converters.{chosen.converter}").convert
     rows, set_aside, ranked = 0, Counter[str](), []
-    examples, too_long, tokens = [], 0, 0
+    examples, too_long, contaminated, tokens = [], 0, 0, 0
     with scratch.open("w+b") as waiting:
         for row_id, row in _rows(fetched):
             rows += 1
@@ -79,13 +81,16 @@ def sample(
                 if length > max_length:
                     too_long += 1
                     continue
+                if gives_away(example):
+                    contaminated += 1
+                    continue
                 examples.append(example)
                 tokens += length
                 progress.advance()
     if len(examples) < chosen.examples:
         raise TrellisError(
             f"sft.hub: {chosen.repo}: {chosen.examples} examples are asked for, and {len(examples)} of {rows} rows can be "
-            f"used (set aside: {_listed(set_aside + Counter(too_long=too_long))}); "
+            f"used (set aside: {_listed(set_aside + Counter(too_long=too_long, contaminated=contaminated))}); "
             + (
                 f"write examples: {len(examples)}, or name more files"
                 if examples
@@ -97,6 +102,7 @@ def sample(
         "converted": len(ranked),
         "set_aside": dict(sorted(set_aside.items())),
         "too_long": too_long,
+        "contaminated": contaminated,
         "examples": len(examples),
         "tokens": tokens,
     }
