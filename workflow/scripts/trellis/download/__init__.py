@@ -15,7 +15,8 @@ Writes `documents/000.parquet` (trellis.documents.SCHEMA, in the order of doc_id
 (experiment.sources.Rules), reader, shard, shards, local}; inputs: `files` (one download_hub result), or none where
 `local` ({path: experiment.lock.PinnedFile}) names files of this machine, which are verified first. Of every file it reads
 the row groups (parquet), the lines (JSONL), the members (zip; their lines where there are fewer members than shards) or
-the whole files (txt) whose number is `shard` modulo `shards`, so that the shards of a bundle hold each row once. Writes `documents/000.parquet` (the files' order). Metrics as below.
+the whole files (txt) whose number is `shard` modulo `shards`, so that the shards of a bundle hold each row once.
+Writes `documents/000.parquet` (the files' order). Metrics as below.
 
 Both write `meta` with `id`, the native id (where the row stands: file and position), and report
   source        the source's name
