@@ -75,6 +75,29 @@ def test_a_source_of_the_hub_is_summed_over_its_shards_and_its_repository_named(
     assert "datasets/someone/pages 0123456789ab ODC-BY-1.0 by its card yes 4 1,000,000" in words
 
 
+def test_contamination_is_summed_over_shards_and_counts_what_fine_tuning_left_out(study, report):
+    study.build_all()
+    study.folders = [folder for folder in study.folders if folder.name != "features-features"]
+    first, *others = study.experiment["sources"]
+    for number, sources in enumerate(([first], [first, *others])):
+        counted = {
+            name: {
+                **{"documents": 2_000, "tokens": 7, "tokens_reference": 5},
+                "contaminated": {"bfcl": 3 if name == first else 0, "schema": 0},
+                "contaminated_how": {"words": 2 if name == first else 0, "structure": 1 if name == first else 0},
+                "sensitivity": {"8": {"bfcl": 11}, "13": {"bfcl": 0}},
+            }
+            for name in sources
+        }
+        metrics = {"sources": counted, "reference": {"texts": 3_661, "schemas": 16, "unchecked": 245}}
+        study.add("filter", "features", f"features-{number}", metrics=metrics)
+    study.add("sft", "data", "data", metrics={"contaminated": {"bfcl": 17, "schema": 4}})
+    words = Page(report(study)[1]).words()
+    assert "Looked for: 3,661 texts, 16 with a schema" in words
+    assert f"{first} 4,000 6 0 4 0 0 2 22 0" in words
+    assert "Conversations for fine-tuning that did: 21." in words
+
+
 def test_numbers_are_those_of_the_files(study, report):
     words = Page(report(study.build_all())[1]).words()
     for row in study.statistics()["table"]:

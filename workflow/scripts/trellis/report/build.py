@@ -6,7 +6,19 @@ import jinja2
 
 from trellis.command import Result
 from trellis.manifest import write_atomically
-from trellis.report import answer, classifiers, comparison, costs, curves, funnel, provenance, samples, study, wording
+from trellis.report import (
+    answer,
+    classifiers,
+    comparison,
+    contamination,
+    costs,
+    curves,
+    funnel,
+    provenance,
+    samples,
+    study,
+    wording,
+)
 from trellis.report.results import Results, read_json
 from trellis.spec import Spec
 
@@ -68,6 +80,7 @@ def run(spec: Spec, out: Path) -> Result:
             pretraining=curves.pretraining_section(results, experiment, arms),
             sft=curves.tuning_section(results, experiment, arms),
             funnel=funnel.funnel_section(results, experiment),
+            contamination=contamination.contamination_section(results, experiment),
             classifiers=labels,
             samples=shown,
             costs=costs.costs_section(results),
