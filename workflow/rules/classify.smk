@@ -1,5 +1,6 @@
-# Reads:  documents of every source, the encoder's wheel
-# Writes: results/classify/{labels,classifier,scores}-FINGERPRINT/
+# Reads:  documents, the encoder of each classifier; a labelling model's endpoint where the experiment names one
+# Writes: results/classify/{labels,classifier}-CLASSIFIER-FINGERPRINT/ and, for the sources of wheels together and for each
+#         shard of the others, results/classify/scores-CLASSIFIER[-SHARD]-FINGERPRINT/
 
 
 rule classify_label:
