@@ -35,7 +35,11 @@ def write_study(root: Path, sources: dict[str, list[dict]], name: str = "study",
     content["mixtures"] = {"all": {"tokens": 1024, "sources": {next(iter(sources)): {"tokens": 1024}}}}
     for model in content["models"].values():
         model["mixture"] = "all"
-    content["classify"]["labels"].pop("weights")
+    text = content["classify"]["classifiers"]["text"]
+    text["labels"].pop("weights", None)
+    text.pop("sources", None)
+    content["classify"]["classifiers"] = {"text": text}
+    content["filter"]["duplicates"].pop("per_source", None)
     path = root / "config" / "experiments" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content | changes, sort_keys=False))

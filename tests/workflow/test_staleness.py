@@ -1,6 +1,7 @@
 """Exactly stale: a stage runs again if, and only if, something that can change its result has changed."""
 
 import json
+import re
 import os
 import random
 import shutil
@@ -96,6 +97,8 @@ def test_a_sources_pin_runs_everything_that_came_from_it(workflow, all_jobs):
     lock.write_text(json.dumps(content))
     stale = workflow.stale()
     untouched = {"download_wheel": 10, "download_ingest": 5, "evaluate_schemas": 1, "evaluate_items": 1}
+    # The classifier of code reads one source, which comes from another package.
+    untouched |= {"classify_label": 1, "classify_train": 1, "classify_score": 1}
     expected = {rule: count - untouched.get(rule, 0) for rule, count in all_jobs.items()}
     assert stale == {rule: count for rule, count in expected.items() if count}
 
@@ -111,7 +114,8 @@ def test_a_stage_that_fails_leaves_no_old_report_on_show(workflow):
     workflow.edit(SMOKE, "parameters: ", "parameters: 1")
     answer = workflow.snakemake()
     assert answer.returncode != 0
-    assert "error: pretrain_train trellis: this llama model has" in workflow.log
+    # Two of them start at once.
+    assert re.search(r"error: pretrain_train [\w-]+: this (llama|gpt_neox) model has", workflow.log)
     assert "log.txt" in workflow.log and "Traceback" not in workflow.log
     assert not report.exists()
     assert workflow.stale()["report_publish"] == 1
