@@ -1,9 +1,9 @@
 """Exactly stale: a stage runs again if, and only if, something that can change its result has changed."""
 
 import json
-import re
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
