@@ -43,9 +43,15 @@ def upstream(stage):
     return manifests
 
 
-def gpus():
+def gpus(wanted=1):
     """How many GPUs a job asks for that computes on the configured device."""
-    return 1 if PLAN.device == "cuda" else 0
+    return wanted if PLAN.device == "cuda" else 0
+
+
+def launcher():
+    """What starts a pretraining: one process, or one for each of its GPUs."""
+    count = gpus(PLAN.config.machine.gpus)
+    return f"torchrun --standalone --nproc-per-node {count}" if count > 1 else "python"
 
 
 def wanted_report():
