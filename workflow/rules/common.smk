@@ -37,8 +37,8 @@ def upstream(stage):
     """An input function: the manifests that the result `{job}` of this stage reads. Their addresses say all; times nothing."""
 
     def manifests(wildcards):
-        made_from = JOBS[f"results/{stage}/{wildcards.job}"].inputs.values()
-        return [ancient(str(job.manifest)) for jobs in made_from for job in jobs]
+        job = JOBS[f"results/{stage}/{wildcards.job}"]
+        return [ancient(str(each.manifest)) for jobs in (*job.inputs.values(), job.after) for each in jobs]
 
     return manifests
 

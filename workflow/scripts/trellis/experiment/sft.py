@@ -26,26 +26,45 @@ class SftTraining(Section):
     micro_batch: Runtime[PositiveInt] = 8
 
 
+Converter = Literal["apigen", "glaive", "hermes", "messages", "toolace"]
+# The tokens that a ChatML turn begins and ends with; they take free rows of the embedding.
+CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+
+
 class SftHubSet(OnHub):
     """A set of conversations on the hub, pinned by the lock's `repos`: a seeded sample of `examples` rows of `files`.
     `converter` names the module of `trellis.sft.converters` that turns a row into messages."""
 
     files: list[str] = Field(min_length=1)
-    converter: Literal["apigen", "hermes", "messages", "toolace"]
+    converter: Converter
     examples: PositiveInt
 
 
-class Sft(Section):
-    """`schema_examples` are generated from the training side of the schema split; `hub` lists further sets."""
+class SftMix(Section):
+    """What is fine-tuned on: `schema_examples` generated from the training side of the schema split, and sets on the hub."""
 
     schema_examples: PositiveInt
     hub: list[SftHubSet] = []
-    data_seed: NonNegativeInt = 42
-    training: SftTraining
 
     @model_validator(mode="after")
-    def _each_set_once(self) -> "Sft":
+    def _each_set_once(self) -> "SftMix":
         repos = [each.repo for each in self.hub]
         if twice := next((repo for repo in repos if repos.count(repo) > 1), None):
             raise ValueError(f"hub names {twice} twice; name all of its `files` in one set")
         return self
+
+
+class Sft(Section):
+    """`mix` is the one of `mixes` that all models are fine-tuned on. `template` spells turns as plain text with role lines,
+    which needs no new token, or as ChatML with its special tokens, whose new rows begin at the mean of the embedding."""
+
+    mixes: dict[str, SftMix] = Field(min_length=1)
+    mix: str
+    template: Literal["plain", "chatml"] = "plain"
+    data_seed: NonNegativeInt = 42
+    training: SftTraining
+
+    @property
+    def chosen(self) -> SftMix:
+        """The mix that is fine-tuned on."""
+        return self.mixes[self.mix]

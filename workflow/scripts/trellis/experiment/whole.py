@@ -12,12 +12,13 @@ from trellis.experiment.evaluation import Evaluation
 from trellis.experiment.filter import Filter
 from trellis.experiment.mixture import Mixture
 from trellis.experiment.models import Decoder, Model
+from trellis.experiment.prereg import Preregistration, load_prereg
 from trellis.experiment.pretraining import Pretraining
 from trellis.experiment.reading import read_yaml
 from trellis.experiment.section import Runtime, Section
 from trellis.experiment.selection import RANDOM, rule_of
 from trellis.experiment.sentences import first_sentence
-from trellis.experiment.sft import Sft
+from trellis.experiment.sft import CHATML_TOKENS, Sft
 from trellis.experiment.sources import Source
 from trellis.experiment.tokenizer import Tokenizer, WheelTokenizer
 
@@ -25,7 +26,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
 
 class Experiment(Section):
-    """One study, from its sources to its headline comparison."""
+    """One study, from its sources to its comparisons. These (`prereg`) are an entry of `config/prereg.yaml`, by the name of
+    the experiment's file or by `preregistered_as`."""
 
     title: str
     lock: Name
@@ -42,6 +44,8 @@ class Experiment(Section):
     sft: Sft
     evaluation: Evaluation
     report_samples: NonNegativeInt = 12
+    preregistered_as: str = ""
+    prereg: Preregistration
 
 
 class Machine(Section):
@@ -82,7 +86,11 @@ def experiment_path(root: Path, experiment: str) -> Path:
 
 def load_experiment(path: Path) -> Experiment:
     """Raises TrellisError, in one sentence that names file and key, when anything in the file is wrong."""
-    experiment = _validated(Experiment, read_yaml(path), path)
+    content = read_yaml(path)
+    if "prereg" in content:
+        raise TrellisError(f"{path}: prereg: what is compared stands in config/prereg.yaml; name an entry of it")
+    prereg = load_prereg(path, content.get("preregistered_as") or path.stem)
+    experiment = _validated(Experiment, {**content, "prereg": prereg}, path)
     for key, problem in _contradictions(experiment):
         raise TrellisError(f"{path}: {key}: {problem}")
     return experiment
@@ -127,14 +135,33 @@ def _contradictions(experiment: Experiment):
         yield "sft.training.max_length", f"{longest} tokens do not fit pretraining.context (allowed: at most {context})"
     if experiment.pretraining.batch_tokens % context:
         yield "pretraining.batch_tokens", f"must be a multiple of pretraining.context ({context})"
-    headline = experiment.evaluation.headline
-    for role in ("treatment", "control"):
-        if getattr(headline, role) not in experiment.models:
-            yield f"evaluation.headline.{role}", _not_there("model", getattr(headline, role), experiment.models)
-    if headline.treatment == headline.control:
-        yield "evaluation.headline.control", f"{headline.control} cannot be compared with itself"
-    if headline.suite not in experiment.evaluation.suites:
-        yield "evaluation.headline.suite", _not_there("suite", headline.suite, experiment.evaluation.suites)
+    yield from _contrast_contradictions(experiment)
+    yield from _tuning_contradictions(experiment)
+
+
+def _contrast_contradictions(experiment: Experiment):
+    """What is compared is measured."""
+    named = {"primary": experiment.prereg.primary}
+    named |= {f"secondary.{index}": contrast for index, contrast in enumerate(experiment.prereg.secondary)}
+    for label, contrast in named.items():
+        for role in ("treatment", "control"):
+            if (model := getattr(contrast, role)) not in experiment.models:
+                yield f"prereg.{label}.{role}", _not_there("model", model, experiment.models)
+        if contrast.treatment == contrast.control:
+            yield f"prereg.{label}.control", f"{contrast.control} cannot be compared with itself"
+        if contrast.suite not in experiment.evaluation.suites:
+            yield f"prereg.{label}.suite", _not_there("suite", contrast.suite, experiment.evaluation.suites)
+        if contrast.mode not in experiment.evaluation.generation.modes:
+            yield f"prereg.{label}.mode", f"evaluation.generation.modes has no {contrast.mode}"
+
+
+def _tuning_contradictions(experiment: Experiment):
+    """The chosen mix is there, and so are the tokens of the chosen template."""
+    sft = experiment.sft
+    if sft.mix not in sft.mixes:
+        yield "sft.mix", _not_there("mix", sft.mix, sft.mixes)
+    if sft.template == "chatml" and (lacking := set(CHATML_TOKENS) - set(experiment.tokenizer.special_tokens)):
+        yield "sft.template", f"chatml needs {min(lacking)} in tokenizer.special_tokens"
 
 
 def _classifier_contradictions(experiment: Experiment):
