@@ -32,6 +32,7 @@ def schemas(tmp_path_factory):
             {
                 "schema_id": f"{side}-{i}",
                 "cluster": f"{side}-{i}",
+                "stratum": "flat",
                 "schema": schema_of(**{f"{prefix}{i}": kinds[i % 3]}),
                 "origin": [],
             }

@@ -6,12 +6,15 @@ import jsonschema
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from trellis.chat import TEMPLATE
+from trellis.chat import template
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.sft.data import make_examples
 
-CONFIG = {"schema_examples": 60, "text_share": 0.5, "max_length": 128, "seed": 42, "hub": [], "decontamination": {}}
+CONFIG = {
+    "schema_examples": 60, "text_share": 0.5, "max_length": 128, "seed": 42, "template": "plain", "hub": [],
+    "decontamination": {}, "distance": {},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -41,14 +44,15 @@ def test_every_answer_fits_the_schema_in_its_prompt(make_data):
 
 
 def test_a_larger_set_begins_with_the_smaller_one():
-    schemas = [{"schema_id": "a", "schema": {"properties": {"x": {"type": "integer"}}}}] * 3
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    schemas = [{"schema_id": "a", "stratum": "flat", "schema": schema}] * 3
     small, large = (list(make_examples(schemas, count, 0.5, 42)) for count in (20, 50))
     assert large[:20] == small and large[20:] != small
 
 
 def test_examples_that_are_too_long_are_left_out_and_counted(make_data, tokenizer):
     everything, examples = make_data()
-    tok = PreTrainedTokenizerFast.from_pretrained(tokenizer / "tokenizer", chat_template=TEMPLATE)
+    tok = PreTrainedTokenizerFast.from_pretrained(tokenizer / "tokenizer", chat_template=template("plain"))
     lengths = [len(tok.apply_chat_template(example["messages"], return_dict=False)) for example in examples]
     # The shortest limit that leaves every schema an example.
     limit = max(min(lengths[i::12]) for i in range(12))
@@ -59,7 +63,7 @@ def test_examples_that_are_too_long_are_left_out_and_counted(make_data, tokenize
 
 
 def test_a_training_schema_without_an_example_stops_the_stage(make_data):
-    with pytest.raises(TrellisError, match=r"sft\.schema_examples: 5 examples .* leave 7 of 12"):
+    with pytest.raises(TrellisError, match=r"sft.mixes: schema_examples: 5 examples .* leave 7 of 12"):
         make_data(schema_examples=5)
 
 

@@ -9,17 +9,26 @@ import xxhash
 from transformers import PreTrainedTokenizerFast
 
 from sft_rows import QUESTION, array, fetched, jsonl, parquet
-from trellis.chat import TEMPLATE
+from trellis.chat import template
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.experiment.lock import Lock
 from trellis.experiment.sft import SftHubSet
 from trellis.manifest import Manifest
 from trellis.records import read_records
+from trellis.sft import rows as set_rows
 from trellis.sft import sets
-from trellis.sft.sets import sample
+from trellis.sft.sets import convert, sample
 
-CONFIG = {"schema_examples": 24, "text_share": 0.5, "max_length": 400, "seed": 42, "decontamination": {}}
+CONFIG = {
+    "schema_examples": 24,
+    "text_share": 0.5,
+    "max_length": 400,
+    "seed": 42,
+    "template": "plain",
+    "decontamination": {},
+    "distance": {},
+}
 REPO = "datasets/harbour/talks"
 
 
@@ -40,7 +49,8 @@ def draw(tmp_path):
         shutil.rmtree(tmp_path / "fetched", ignore_errors=True)
         made = Manifest.read(fetched(tmp_path / "fetched", REPO, files))
         chosen = SftHubSet(repo="harbour/talks", files=["*"], converter=converter, examples=examples)
-        return sample(chosen, made, seed, max_length, characters, lambda example: False, tmp_path / "scratch")
+        converted = convert(chosen, made, seed, tmp_path / "scratch", lambda example: None)
+        return sample(converted, max_length, characters, {})
 
     return made
 
@@ -117,8 +127,8 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("suffix, content, good, reasons", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_read_is_counted_and_the_rest_is_used(draw, monkeypatch, suffix, content, good, reasons):
-    monkeypatch.setattr(sets, "MAX_LINE", 20_000)
-    monkeypatch.setattr(sets, "MAX_ARRAY", 50_000)
+    monkeypatch.setattr(set_rows, "MAX_LINE", 20_000)
+    monkeypatch.setattr(set_rows, "MAX_ARRAY", 50_000)
     monkeypatch.setattr(sets, "MAX_CONVERSATION", 1500)
     _, metrics = draw({f"a.{suffix}": content, "z.jsonl": jsonl([talk(0)])}, good + 1)
     assert metrics["converted"] == good + 1
@@ -130,7 +140,7 @@ def test_a_full_disk_is_not_taken_for_a_damaged_file(draw, monkeypatch):
     def full(paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sets, "read_rows", full)
+    monkeypatch.setattr(set_rows, "read_rows", full)
     with pytest.raises(OSError, match="No space left"):
         draw({"a.parquet": b""}, 1)
 
@@ -168,7 +178,7 @@ def test_too_few_usable_rows_are_an_error_with_figures(draw):
     with pytest.raises(TrellisError) as error:
         draw({"a.jsonl": jsonl(rows)}, 3, max_length=99)
     assert str(error.value) == (
-        "sft.hub: harbour/talks: 3 examples are asked for, and 2 of 5 rows can be used "
+        "sft.mixes: harbour/talks: 3 examples are asked for, and 2 of 5 rows can be used "
         "(set aside: 1 empty, 1 malformed, 1 too_long); write examples: 2, or name more files"
     )
     with pytest.raises(TrellisError, match=r"0 of 5 rows .*5 malformed\); correct its files and converter"):
@@ -213,7 +223,7 @@ def test_sets_stand_behind_the_schema_examples_which_stay_as_they_are(make_data,
 
 
 def test_tokens_are_the_tokenizers_and_the_limit_is_in_them(make_data, tokenizer, tmp_path):
-    tok = PreTrainedTokenizerFast.from_pretrained(tokenizer / "tokenizer", chat_template=TEMPLATE)
+    tok = PreTrainedTokenizerFast.from_pretrained(tokenizer / "tokenizer", chat_template=template("plain"))
     rows = [talk(number, words=number) for number in range(1, 41)]
     manifest, examples = make_data((fetched(tmp_path / "talks", REPO, {"a.jsonl": jsonl(rows)}), 10), max_length=90)
     lengths = [len(tok.apply_chat_template(example["messages"], return_dict=False)) for example in examples[24:]]
@@ -224,7 +234,7 @@ def test_tokens_are_the_tokenizers_and_the_limit_is_in_them(make_data, tokenizer
 def test_the_same_spec_gives_the_same_bytes_again_after_an_interruption(make_data, talks, tmp_path):
     one, _ = make_data((talks, 15), name="one")
     (tmp_path / "two/work").mkdir(parents=True)
-    (tmp_path / "two/work/set.jsonl").write_text("what a killed run left, much longer than the set itself" * 999)
+    (tmp_path / "two/work/0.jsonl").write_text("what a killed run left, much longer than the set itself" * 999)
     two, _ = make_data((talks, 15), name="two")
     assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
     assert one.metrics == two.metrics
