@@ -9,6 +9,7 @@ the path, descriptions and the order of keys are not. Similarities are exact: sp
 of rows at a time.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -38,7 +39,8 @@ SILENT = {
 STRUCTURE = {"type", "properties", "items", "required", "additionalProperties", "$defs", "definitions", "strict"}
 ALTERNATIVES = ("anyOf", "oneOf", "allOf", "not", "if", "then", "else")
 DEEPEST = 32
-MOST_ELEMENTS = 5_000
+# Nodes of a schema that are read, references followed: one that refers to itself twice would double at every level.
+MOST_NODES = 5_000
 # Rows of others compared at a time: bounds a product at ROWS x known numbers.
 ROWS = 500
 # Of float32 quotients: 1/2 must count as 0.5.
@@ -49,14 +51,8 @@ Elements = frozenset[tuple[str, str, str]]
 
 
 def elements(schema: Any) -> Elements:
-    """What a schema says, path by path: (`/user/name`, `string`, ``), (`/user/name`, `string`, `enum`); at most
-    MOST_ELEMENTS of it."""
-    found: set[tuple[str, str, str]] = set()
-    for element in _elements(schema, schema, "", 0):
-        found.add(element)
-        if len(found) == MOST_ELEMENTS:
-            break
-    return frozenset(found)
+    """What a schema says, path by path: (`/user/name`, `string`, ``), (`/user/name`, `string`, `enum`)."""
+    return frozenset(_elements(schema, schema, "", 0, itertools.count()))
 
 
 def keywords(schema: Any) -> frozenset[str]:
@@ -72,12 +68,12 @@ def names(schema: Any) -> frozenset[str]:
 def canonical(schema: Any) -> str:
     """One spelling for schemas that accept the same for the same reasons: without words for people, keys and lists of
     alternatives sorted, types in JSON Schema's words, local references in place."""
-    return _spelled(_canonical(schema, schema, 0))
+    return _spelled(_canonical(schema, schema, 0, itertools.count()))
 
 
 def shape(schema: Any) -> str:
     """The canonical spelling with names replaced by their rank: the same for a schema whose properties were renamed."""
-    return _spelled(_unnamed(_canonical(schema, schema, 0)))
+    return _spelled(_unnamed(_canonical(schema, schema, 0, itertools.count())))
 
 
 class SchemaSet:
@@ -141,8 +137,8 @@ def _sizes(schemas: Sequence[Elements]) -> np.ndarray:
     return np.array([len(each) for each in schemas], np.float32)
 
 
-def _elements(node: Any, root: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
-    if depth > DEEPEST or not isinstance(node := _resolved(node, root), dict):
+def _elements(node: Any, root: Any, path: str, depth: int, read: Iterator[int]) -> Iterator[tuple[str, str, str]]:
+    if depth > DEEPEST or next(read) >= MOST_NODES or not isinstance(node := _resolved(node, root), dict):
         return
     kind = _type(node)
     if path and kind:
@@ -151,28 +147,30 @@ def _elements(node: Any, root: Any, path: str, depth: int) -> Iterator[tuple[str
         if key not in SILENT | STRUCTURE:
             yield path, kind, key
     for name, child in _children(node, "properties"):
-        yield from _elements(child, root, f"{path}/{name}", depth + 1)
+        yield from _elements(child, root, f"{path}/{name}", depth + 1, read)
     for item in node["items"] if isinstance(node.get("items"), list) else [node.get("items")]:
-        yield from _elements(item, root, f"{path}/*", depth + 1)
+        yield from _elements(item, root, f"{path}/*", depth + 1, read)
     for key in ALTERNATIVES:
         options = node.get(key)
         for option in options if isinstance(options, list) else [options]:
-            yield from _elements(option, root, path, depth + 1)
+            yield from _elements(option, root, path, depth + 1, read)
     for key in ("additionalProperties", "patternProperties"):
-        yield from _elements(node.get(key), root, f"{path}/~", depth + 1)
+        yield from _elements(node.get(key), root, f"{path}/~", depth + 1, read)
 
 
-def _canonical(node: Any, root: Any, depth: int) -> Any:
+def _canonical(node: Any, root: Any, depth: int, read: Iterator[int]) -> Any:
     if isinstance(node, list):
-        return [_canonical(item, root, depth) for item in node]
-    if not isinstance(node := _resolved(node, root), dict) or depth > DEEPEST:
-        return node if not isinstance(node, dict) else {}
+        return [_canonical(item, root, depth, read) for item in node]
+    if not isinstance(node := _resolved(node, root), dict):
+        return node
+    if depth > DEEPEST or next(read) >= MOST_NODES:
+        return {}
     made: dict[str, Any] = {}
     for key, value in node.items():
         if key in SILENT or key in ("$defs", "definitions"):
             continue
         if key in ("properties", "patternProperties") and isinstance(value, dict):
-            made[key] = {name: _canonical(child, root, depth + 1) for name, child in value.items()}
+            made[key] = {name: _canonical(child, root, depth + 1, read) for name, child in value.items()}
         elif key == "type":
             made[key] = _type(node)
         elif key in ("enum", "required") and isinstance(value, list):
@@ -180,9 +178,9 @@ def _canonical(node: Any, root: Any, depth: int) -> Any:
         elif key == "const":
             made[key] = value
         elif key in ALTERNATIVES and isinstance(value, list):
-            made[key] = sorted((_canonical(item, root, depth + 1) for item in value), key=_spelled)
+            made[key] = sorted((_canonical(item, root, depth + 1, read) for item in value), key=_spelled)
         else:
-            made[key] = _canonical(value, root, depth + 1)
+            made[key] = _canonical(value, root, depth + 1, read)
     return made
 
 
