@@ -1,6 +1,7 @@
 """For the tests of the lock: the smoke experiment with sources of one's own, and a repository that it reads."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import yaml
@@ -12,7 +13,7 @@ TREE, INFO = f"GET /api/{REPO}/tree", f"GET /api/{REPO}/revision"
 PARTS = {f"data/part-{number:03d}.parquet": bytes([number]) * (1000 + number) for number in range(120)}
 FILES = {"README.md": b"# An example\n", "notes/one.txt": b"short", "notes/é 2.txt": "ü".encode(), **PARTS}
 SECRET = "hf_averysecrettoken"
-SMOKE = Path(__file__).parents[1] / "config/experiments/smoke.yaml"
+CONFIG = Path(__file__).parents[1] / "config"
 
 
 def hub_part(repo: str, *files: str, tokens: int = 10**9, rate: float = 1.0, **more) -> dict:
@@ -30,7 +31,7 @@ def hub_part(repo: str, *files: str, tokens: int = 10**9, rate: float = 1.0, **m
 
 def write_study(root: Path, sources: dict[str, list[dict]], name: str = "study", **changes) -> Path:
     """Writes `config/experiments/<name>.yaml` with `sources` ({name: parts}); `changes` replace whole sections."""
-    content = read_yaml(SMOKE) | {"lock": "study"}
+    content = read_yaml(CONFIG / "experiments/smoke.yaml") | {"lock": "study", "preregistered_as": "smoke"}
     content["sources"] = {source: {"licence": "CC0-1.0", "parts": parts} for source, parts in sources.items()}
     content["mixtures"] = {"all": {"tokens": 1024, "sources": {next(iter(sources)): {"tokens": 1024}}}}
     for model in content["models"].values():
@@ -42,6 +43,7 @@ def write_study(root: Path, sources: dict[str, list[dict]], name: str = "study",
     content["filter"]["duplicates"].pop("per_source", None)
     path = root / "config" / "experiments" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CONFIG / "prereg.yaml", root / "config")
     path.write_text(yaml.safe_dump(content | changes, sort_keys=False))
     return path
 

@@ -1,8 +1,13 @@
 """Results as another stage would have left them: files that the test has written, and their manifest."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from trellis.manifest import Manifest, list_files
+from trellis.spec import Spec
 
 
 def publish(
@@ -22,3 +27,12 @@ def publish(
         folder=folder,
     ).write()
     return folder
+
+
+def made_in_another_process(spec: Spec, out: Path, hash_seed: str) -> dict[str, str]:
+    """Runs the stage's command line under this PYTHONHASHSEED; returns the sha256 of each file that it published."""
+    order = out.with_name(f"{out.name}.json")
+    order.write_text(spec.model_dump_json())
+    command = [sys.executable, "-m", f"trellis.{spec.stage}", "--spec", str(order), "--out", str(out)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True)
+    return {file["path"]: file["sha256"] for file in json.loads((out / "manifest.json").read_text())["files"]}

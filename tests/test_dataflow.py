@@ -15,9 +15,19 @@ from trellis.experiment.whole import Experiment, load_experiment
 ROOT = Path(__file__).parents[1]
 
 
+STUDY = ROOT / "config/experiments/trellis-506m.yaml"
+
+
 @pytest.fixture(scope="module")
 def study() -> Experiment:
-    return load_experiment(ROOT / "config/experiments/trellis-506m.yaml")
+    return load_experiment(STUDY)
+
+
+def changed(study: Experiment, change) -> Experiment:
+    """The study with its YAML changed by `change`, a function of its content."""
+    content = read_yaml(STUDY)
+    change(content)
+    return Experiment.model_validate({**content, "prereg": study.prereg})
 
 
 def test_every_locked_file_is_fetched_once_and_every_shard_of_it_rendered(study):
@@ -41,12 +51,13 @@ def test_the_jobs_are_in_an_order_in_which_they_can_run(study):
     jobs = build_jobs(study, imagined_lock(study))
     place = {job: number for number, job in enumerate(jobs)}
     assert all(place[read] < place[job] for job in jobs for reads in job.inputs.values() for read in reads)
+    assert all(place[first] < place[job] for job in jobs for first in job.after)
 
 
 def test_a_commit_that_changes_no_file_changes_no_address(study):
     one, two = (build_jobs(study, imagined_lock(study, revision=letter * 40)) for letter in "ab")
-    changed = [a.label for a, b in zip(one, two, strict=True) if a.fingerprint != b.fingerprint]
-    assert changed == ["report/report"]  # which names the commit
+    moved = [a.label for a, b in zip(one, two, strict=True) if a.fingerprint != b.fingerprint]
+    assert moved == ["report/report"]  # which names the commit
 
 
 def test_what_the_lock_fixes_does_not_depend_on_the_code_that_fetches_it(study, monkeypatch):
@@ -88,11 +99,11 @@ def test_more_files_of_a_source_leave_its_other_shards_alone(study):
 
 
 def test_two_sources_may_not_read_the_same_file(study):
-    content = read_yaml(ROOT / "config/experiments/trellis-506m.yaml")
-    content["sources"]["wikipedia"]["parts"] += [
-        {**content["sources"]["finemath"]["parts"][0], "files": ["finemath-4plus/1.parquet"]}
-    ]
-    twice = Experiment.model_validate(content)
+    def change(content):
+        again = {**content["sources"]["finemath"]["parts"][0], "files": ["finemath-4plus/1.parquet"]}
+        content["sources"]["wikipedia"]["parts"] += [again]
+
+    twice = changed(study, change)
     with pytest.raises(
         TrellisError, match=r"sources.wikipedia.parts.1: .*/finemath-4plus/1.parquet is read by sources"
     ):
@@ -100,10 +111,64 @@ def test_two_sources_may_not_read_the_same_file(study):
 
 
 def test_local_files_need_no_download(study):
-    content = read_yaml(ROOT / "config/experiments/trellis-506m.yaml")
-    content["sources"]["wikipedia"]["parts"] = [{"kind": "local", "files": ["mine/*.jsonl"], "reader": "text_column"}]
-    experiment = Experiment.model_validate(content)
+    def change(content):
+        part = {"kind": "local", "files": ["mine/*.jsonl"], "reader": "text_column"}
+        content["sources"]["wikipedia"]["parts"] = [part]
+
+    experiment = changed(study, change)
     lock = imagined_lock(experiment)
     mine = [job for job in build_jobs(experiment, lock) if job.config.get("source") == "wikipedia"]
     assert [list(job.config["local"]) for job in mine] == [["mine/0.jsonl"]] * 2 + [["mine/1.jsonl"]] * 2
     assert not any(job.inputs for job in mine)
+
+
+def stale(before: Experiment, after: Experiment) -> set[str]:
+    """The labels of the jobs whose address is another."""
+    old = {job.folder for job in build_jobs(before, imagined_lock(before))}
+    return {job.label for job in build_jobs(after, imagined_lock(after)) if job.folder not in old}
+
+
+def test_every_model_answers_every_suite_and_all_answers_are_compared(study):
+    jobs = [job for job in build_jobs(study, imagined_lock(study)) if job.stage == "evaluate"]
+    named = {command: {job.name: job for job in jobs if job.command == command} for command in ("generate", "score")}
+    variants = {f"{model}-{seed}" for model in study.models for seed in ("base", "s0", "s1", "s2")}
+    assert set(named["generate"]) == {
+        f"generate-{variant}-{suite}" for variant in variants for suite in study.evaluation.suites
+    }
+    assert set(named["score"]) == {f"score-{variant}" for variant in variants}
+    assert [job.config["base"] for name, job in named["generate"].items() if "-base-" in name] == [True] * 18
+    (compare,) = [job for job in jobs if job.command == "compare"]
+    assert compare.inputs["scores"] == [job for job in jobs if job.command == "score"]
+    assert [job.name for job in compare.inputs["distance"]] == ["distance"]
+    assert {job.name for job in compare.inputs["knowledge"]} == {f"knowledge-{variant}" for variant in variants}
+    for job in named["score"].values():
+        assert [read.name for read in job.inputs["items"]] == [f"items-{suite}" for suite in study.evaluation.suites]
+
+
+def test_no_training_starts_before_the_suites_stand_and_none_depends_on_them(study):
+    """Items and their distance come first in time, not in the address: another suite makes no model stale."""
+    jobs = build_jobs(study, imagined_lock(study))
+    first = {"items-" + suite for suite in study.evaluation.suites} | {"distance"}
+    trainings = [job for job in jobs if job.command == "train" and job.stage in ("pretrain", "sft")]
+    assert len(trainings) == 1 + 3 * 3
+    for job in trainings:
+        assert {each.name for each in job.after} == first
+
+    def fewer(content):
+        content["evaluation"]["suites"]["extraction"]["items"] = 400
+
+    moved = stale(study, changed(study, fewer))
+    variants = {f"{model}-{seed}" for model in study.models for seed in ("base", "s0", "s1", "s2")}
+    assert moved == {
+        "evaluate/items-extraction",
+        "evaluate/distance",
+        "evaluate/compare",
+        "report/report",
+        *(f"evaluate/generate-{variant}-extraction" for variant in variants),
+        *(f"evaluate/score-{variant}" for variant in variants),
+    }
+
+
+def test_another_preregistration_makes_nothing_but_the_comparison_anew(study):
+    other = study.prereg.model_copy(update={"margin": 0.05})
+    assert stale(study, study.model_copy(update={"prereg": other})) == {"evaluate/compare", "report/report"}

@@ -4,91 +4,139 @@ import json
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from publishing import publish
-from trellis.chat import attach
+from small_models import END, item, publish_items, publish_model
 from trellis.command import execute
+from trellis.errors import TrellisError
+from trellis.evaluate import generate
+from trellis.evaluate.decoding import Decoder
 
 CONTEXT, NEW = 96, 12
+LESSONS = [(f"give {n}", json.dumps({"n": n, "word": word})) for n, word in enumerate(["oak", "elm", "yew", "ash"])]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A byte-level model with random weights, sharp enough that its greedy choices are no ties."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE({token: i for i, token in enumerate(["<|endoftext|>", *alphabet])}, []))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
-    attach(tokenizer)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=257,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=CONTEXT,
-        initializer_range=0.5,
-        eos_token_id=0,
-        pad_token_id=0,
-    )
-    net = LlamaForCausalLM(config)
-    folder = tmp_path_factory.mktemp("model")
-    net.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    return publish(folder)
+@pytest.fixture(scope="module", params=["llama", "gpt_neox"])
+def model(request, tmp_path_factory):
+    return publish_model(tmp_path_factory.mktemp(request.param) / "random", request.param, CONTEXT)
+
+
+@pytest.fixture(scope="module", params=["plain", "chatml"])
+def taught(request, tmp_path_factory):
+    return publish_model(tmp_path_factory.mktemp("taught") / "taught", template=request.param, lessons=LESSONS)
 
 
 @pytest.fixture
-def run(make_spec, model, tmp_path):
-    def generate(contents, batch, name="out"):
-        folder = tmp_path / f"items-{name}"
-        (folder / "items").mkdir(parents=True)
-        rows = [{"id": f"i{n}", "messages": [{"role": "user", "content": c}]} for n, c in enumerate(contents)]
-        (folder / "items" / "schema.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        config = {"generation": {"max_new_tokens": NEW, "batch": batch}}
-        inputs = {"model": [model], "items": [publish(folder)]}
+def run(make_spec, tmp_path):
+    """run(model, items, shots=..., name=..., base=..., and the keys of generation) -> manifest, records of generations."""
+
+    def answer(model, items, shots=(), name="out", base=False, **settings):
+        inputs = {"model": [model], "items": [publish_items(tmp_path / f"items-{name}", items, shots)]}
+        generation = {"max_new_tokens": NEW, "batch": 8, "modes": ["free"], **settings}
+        config = {"generation": generation, "template": "plain", "base": base}
         manifest = execute(make_spec("evaluate", "generate", name, config, inputs), tmp_path / name)
-        lines = (tmp_path / name / "generations.jsonl").read_text().splitlines()
-        return manifest, [json.loads(line) for line in lines]
+        return manifest, [json.loads(line) for line in (tmp_path / name / "generations.jsonl").open()]
 
-    return generate
+    return answer
 
 
-CONTENTS = ["x" * (i * 7 % 40) + str(i) for i in range(20)]
+def greedy(net, ids):
+    """The plainest decoding there is: one prompt, no cache, one token at a time."""
+    answer = []
+    while len(answer) < NEW and (not answer or answer[-1] != END):
+        answer.append(int(net(torch.tensor([ids + answer])).logits[0, -1].argmax()))
+    return answer
+
+
+ITEMS = [item(f"i{n}", "x" * (n * 7 % 40) + str(n)) for n in range(20)]
 
 
 def test_batched_answers_are_the_greedy_answers_of_each_prompt_alone(run, model):
-    _, made = run(CONTENTS, batch=8)
+    _, made = run(model, ITEMS)
     tokenizer = AutoTokenizer.from_pretrained(model / "model")
     net = AutoModelForCausalLM.from_pretrained(model / "model")
-    for content, record in zip(CONTENTS, made, strict=True):
-        ids = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, return_dict=False
-        )
-        assert record["n_in"] == len(ids)
-        answer = []
-        while len(answer) < NEW and (not answer or answer[-1] != 0):
-            logits = net(torch.tensor([ids + answer])).logits[0, -1]
-            answer.append(int(logits.argmax()))
-        stopped = answer[-1] == 0
-        assert record["stop"] == ("eos" if stopped else "length")
-        assert record["n_out"] == len(answer)
-        assert record["output"] == tokenizer.decode(answer[:-1] if stopped else answer)
+    for each, record in zip(ITEMS, made, strict=True):
+        ids = tokenizer.apply_chat_template(each["messages"], add_generation_prompt=True, return_dict=False)
+        answer = greedy(net, ids)
+        stopped = answer[-1] == END
+        assert record == {
+            "id": each["id"],
+            "mode": "free",
+            "output": tokenizer.decode(answer[:-1] if stopped else answer),
+            "n_in": len(ids),
+            "n_out": len(answer),
+            "stop": "eos" if stopped else "length",
+            "shots": 0,
+        }
 
 
-def test_answers_come_in_the_order_of_the_items_and_the_same_twice(run):
-    one, records = run(CONTENTS, batch=8, name="one")
+def test_answers_come_in_the_order_of_the_items_and_the_same_twice(run, model):
+    one, records = run(model, ITEMS, name="one")
     assert [record["id"] for record in records] == [f"i{n}" for n in range(20)]
-    assert one.files[0].sha256 == run(CONTENTS, batch=8, name="two")[0].files[0].sha256
-    assert one.metrics["items"] == 20 and sum(one.metrics["stopped"].values()) == 20
+    two, _ = run(model, ITEMS, name="two")
+    assert [file.sha256 for file in one.files] == [file.sha256 for file in two.files]
+    assert one.metrics["items"] == one.metrics["modes"]["free"]["items"] == 20
+    assert one.metrics["modes"]["free"]["new_tokens"] == sum(record["n_out"] for record in records)
+    assert one.metrics["kind"] == "schema" and one.run["tokens_per_second"]["free"] > 0
+    assert one.metrics["dtype"] == "float32" and one.metrics["identical_in_float32"] is None
 
 
-def test_a_prompt_without_room_stays_an_item_with_an_empty_answer(run):
-    manifest, records = run(["short", "y" * CONTEXT], batch=2)
-    assert manifest.metrics["over_context"] == 1
-    assert records[1]["output"] == "" and records[1]["stop"] == "length" and records[1]["n_out"] == 0
-    assert records[0]["n_out"] > 0
+def test_a_prompt_without_room_stays_an_item_with_an_empty_answer(run, model):
+    manifest, records = run(model, [item("short", "short"), item("long", "y" * CONTEXT)])
+    assert records[1] | {"n_in": 0} == {
+        **{"id": "long", "mode": "free", "output": "", "n_in": 0, "n_out": 0},
+        **{"stop": "room", "shots": 0},
+    }
+    assert records[0]["n_out"] > 0 and manifest.metrics["modes"]["free"]["stopped"]["room"] == 1
+
+
+def test_the_longest_prompt_with_room_is_answered_and_one_more_token_is_too_many(run, model):
+    around = len("user\n\0assistant\n")
+    longest = CONTEXT - NEW - around
+    _, records = run(model, [item(f"{n}", "y" * n) for n in (longest, longest + 1)])
+    assert [record["n_in"] for record in records] == [CONTEXT - NEW, CONTEXT - NEW + 1]
+    assert [record["stop"] == "room" for record in records] == [False, True]
+
+
+def test_a_fine_tuned_model_answers_through_its_own_template_and_stops(run, taught):
+    """Learnt from the template's text alone: another prompt or another end would show."""
+    asked = [item(f"i{n}", question) for n, (question, _) in enumerate(LESSONS)]
+    manifest, records = run(taught, asked, max_new_tokens=40)
+    assert [record["output"] for record in records] == [answer for _, answer in LESSONS]
+    assert [record["n_out"] for record in records] == [len(answer) + 1 for _, answer in LESSONS]
+    assert manifest.metrics["modes"]["free"]["stopped"] == {"eos": 4, "length": 0, "room": 0, "grammar": 0}
+
+
+def test_an_answer_cut_at_the_limit_is_counted_apart(run, taught):
+    """The end of turn would be token 23: with 22 the whole text is there, and the turn has not ended."""
+    question, answer = LESSONS[0]
+    manifest, (record,) = run(taught, [item("i", question)], max_new_tokens=len(answer))
+    assert record["output"] == answer and record["stop"] == "length" and record["n_out"] == len(answer)
+    assert manifest.metrics["modes"]["free"]["stopped"]["length"] == 1
+
+
+def test_a_fine_tuned_model_without_a_template_is_one_sentence(run, tmp_path):
+    bare = publish_model(tmp_path / "bare", template=None)
+    with pytest.raises(TrellisError, match="has no chat template in its tokenizer"):
+        run(bare, ITEMS)
+
+
+def test_what_memory_does_not_hold_is_one_sentence_with_the_key(run, model, monkeypatch):
+    def full(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Decoder, "free", full)
+    with pytest.raises(TrellisError, match=r"does not hold 8 prompts .* lower evaluation.generation.batch"):
+        run(model, ITEMS)
+
+
+def test_a_gpu_answers_in_bfloat16_and_a_part_again_in_float32(run, model, monkeypatch):
+    monkeypatch.setattr(generate, "CHECKED", 16)
+    exact = {record["id"]: record["output"] for record in run(model, ITEMS, name="exact")[1]}
+    monkeypatch.setattr(generate, "precision", lambda device: torch.bfloat16)
+    manifest, made = run(model, ITEMS, name="half")
+    assert manifest.metrics["dtype"] == "bfloat16"
+    same = [record["output"] == exact[record["id"]] for record in made]
+    share = manifest.metrics["identical_in_float32"]
+    assert share * 16 == int(share * 16) and sum(same) - 4 <= share * 16 <= sum(same)
+    assert not all(same), "bfloat16 was not what answered"

@@ -2,16 +2,26 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import jsonschema
 import pytest
 
-from publishing import publish
+from publishing import made_in_another_process, publish
 from trellis.command import execute
+from trellis.contamination import Reference
 from trellis.errors import TrellisError
+from trellis.evaluate import schemas as evaluate_schemas
 from trellis.evaluate.schemas import limit_names
+from trellis.evaluate.validator import validator
 from trellis.evaluate.vocabulary import HELD_OUT_CATEGORIES, TRAINING_CATEGORIES, plain, read_vocabulary
+from trellis.experiment.decontamination import Decontamination
+from trellis.experiment.evaluation import SchemaPool
+from trellis.experiment.whole import load_experiment
+from trellis.records import read_records
+from trellis.schema_tasks import make_task, seeded
 
+ROOT = Path(__file__).parents[2]
 POOL = {
     "packages": ["bfcl-eval", "cfn-lint"],
     "training": 20,
@@ -69,7 +79,8 @@ def wheels(tmp_path):
 def make_schemas(make_spec, wheels, tmp_path):
     def make(name="schemas", **changes):
         inputs = {"wheels": [path.parent for path in wheels.values()]}
-        manifest = execute(make_spec("evaluate", "schemas", name, {"schemas": POOL | changes}, inputs), tmp_path / name)
+        config = {"schemas": POOL | changes, "origins": []}
+        manifest = execute(make_spec("evaluate", "schemas", name, config, inputs), tmp_path / name)
         rows = {file.stem: [json.loads(line) for line in file.read_text().splitlines()] for file in manifest.paths("")}
         return manifest, rows
 
@@ -107,6 +118,51 @@ def test_no_held_out_name_is_in_a_training_schema(make_schemas):
     assert len(names["training"]) > 10 and len(names["held_out"]) > 5
     assert not names["training"] & names["held_out"]
     assert not {row["schema_id"] for row in rows["training"]} & {row["schema_id"] for row in rows["held_out"]}
+
+
+STRATA = ["flat", "nested", "arrays", "optional", "conditional", "adversarial"]
+
+
+def test_no_held_out_name_is_on_the_training_side_in_any_stratum(make_schemas):
+    """Those of objects, of arrays and inside branches included."""
+    _, rows = make_schemas(training=24, held_out=12, training_strata=STRATA, held_out_strata=STRATA, properties=[2, 3])
+    names = {side: [_names(row["schema"]) for row in rows[side]] for side in ("training", "held_out")}
+    held_out = set().union(*names["held_out"])
+    assert len(held_out) > 10
+    for row, used in zip(rows["training"], names["training"], strict=True):
+        assert not used & held_out, row["stratum"]
+    assert [row["stratum"] for row in rows["held_out"]] == STRATA * 2
+
+
+def _names(node):
+    """Every key of every `properties`, however deep."""
+    if isinstance(node, list):
+        return set().union(*map(_names, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {plain(name) for name in node.get("properties", ())}
+    return own.union(*map(_names, node.values()))
+
+
+def test_the_strata_are_taken_in_turn_and_counted(make_schemas):
+    manifest, rows = make_schemas(training_strata=["flat", "nested"], held_out_strata=["arrays"])
+    assert [row["stratum"] for row in rows["training"]] == ["flat", "nested"] * 10
+    assert manifest.metrics["training"]["strata"] == {"flat": 10, "nested": 10}
+    assert manifest.metrics["held_out"]["strata"] == {"arrays": 10}
+
+
+def test_every_stratum_grows_without_changing_what_was_there(make_schemas):
+    changes = {"training_strata": STRATA, "held_out_strata": STRATA, "properties": [2, 3]}
+    _, small = make_schemas("small", **changes)
+    _, large = make_schemas("large", training=40, held_out=15, **changes)
+    assert large["training"][:20] == small["training"] and large["held_out"][:10] == small["held_out"]
+
+
+def test_a_side_without_an_enum_cannot_be_conditional(wheels):
+    by_kind = read_vocabulary(wheels, 20).training | {"enum": []}
+    pool = SchemaPool.model_validate(POOL)
+    with pytest.raises(TrellisError, match=r"evaluation\.schemas\.training_strata: no enum .* conditional needs one"):
+        list(evaluate_schemas.make_schemas("training", by_kind, 3, ["flat", "conditional"], pool))
 
 
 def test_schemas_are_closed_valid_and_no_two_have_the_same_properties(make_schemas):
@@ -147,6 +203,16 @@ def test_too_many_schemas_for_the_names_is_said(make_schemas):
         make_schemas(training=500, training_names=10)
 
 
+def test_another_process_gives_the_same_bytes(make_spec, make_schemas, wheels, tmp_path):
+    """Whatever order it gives its sets."""
+    changes = {"training_strata": STRATA, "held_out_strata": STRATA, "properties": [2, 3]}
+    manifest, _ = make_schemas(**changes)
+    inputs = {"wheels": [path.parent for path in wheels.values()]}
+    spec = make_spec("evaluate", "schemas", "schemas", {"schemas": POOL | changes, "origins": []}, inputs)
+    hashes = made_in_another_process(spec, tmp_path / "other", "7")
+    assert hashes == {file.path: file.sha256 for file in manifest.files}
+
+
 def test_the_same_spec_gives_the_same_bytes(make_schemas):
     assert [f.sha256 for f in make_schemas("a")[0].files] == [f.sha256 for f in make_schemas("b")[0].files]
 
@@ -160,3 +226,34 @@ def test_the_real_wheels_give_the_counted_names(wheel):
     assert len(held_out) > 1000 and len(training) > 5000
     assert all(p.origin.startswith("bfcl-eval:") for p in held_out)
     assert not {plain(p.name) for p in held_out} & {plain(p.name) for p in training}
+
+
+@pytest.mark.wheels
+def test_the_study_gets_its_pool(wheel, make_spec, tmp_path):
+    """The pool of trellis-506m: every schema of every stratum compiles, takes its own gold, and shares no name with the
+    other side; nothing of the training side gives a held-out schema away."""
+    experiment = load_experiment(ROOT / "config/experiments/trellis-506m.yaml")
+    inputs = {"wheels": []}
+    for package in ("bfcl-eval", "cfn-lint"):
+        folder = tmp_path / package
+        folder.mkdir()
+        (folder / wheel(package).name).symlink_to(wheel(package))
+        inputs["wheels"].append(publish(folder, "download", "wheel", package, metrics={"package": package}))
+    config = {"schemas": experiment.evaluation.schemas, "origins": []}
+    made = execute(make_spec("evaluate", "schemas", "schemas", config, inputs), tmp_path / "out")
+    sides = {side: list(read_records(made.path(f"{side}.jsonl"))) for side in ("training", "held_out")}
+    assert len(sides["held_out"]) >= 500 and set(made.metrics["held_out"]["strata"]) == set(STRATA)
+    assert not set().union(*(_names(r["schema"]) for r in sides["training"])) & set().union(
+        *(_names(r["schema"]) for r in sides["held_out"])
+    )
+    for row in sides["held_out"]:
+        checks = validator(row["schema"])
+        _, gold, _ = make_task(row["schema"], row["stratum"], "evaluation", 1.0, seeded(row["schema_id"]))
+        assert checks.is_valid(gold), row["schema_id"]
+        assert not checks.is_valid({}), row["schema_id"]
+    reference = Reference.load(made.path("reference.jsonl"), Decontamination())
+    texts = [
+        make_task(row["schema"], row["stratum"], "training", 1.0, seeded(row["schema_id"]))[0][0]["content"]
+        for row in sides["training"]
+    ]
+    assert not any(reference.hits(texts))

@@ -22,8 +22,8 @@ def workflow(tmp_path):
     return tmp_path
 
 
-def spoil(workflow, path, value):
-    file = workflow / "config/experiments/demo.yaml"
+def spoil(workflow, path, value, name="experiments/demo.yaml"):
+    file = workflow / "config" / name
     content = read_yaml(file)
     at = content
     for key in path[:-1]:
@@ -70,28 +70,18 @@ def spoil(workflow, path, value):
             "sft.training.max_length: 4096 tokens do not fit pretraining.context",
         ),
         (
-            ["evaluation", "headline", "control"],
-            "pythia",
-            "headline.control: there is no model 'pythia'",
-        ),
-        (
-            ["evaluation", "headline", "control"],
-            "trellis",
-            "headline.control: trellis cannot be compared with itself",
-        ),
-        (["evaluation", "headline", "metric"], "vibes", "evaluation.headline.metric: input should be 'parse'"),
-        (
             ["sources", "sqale", "parts", 0, "package"],
             "mendel",
             "parts.0.package: the lock does not pin mendel; run `python -m trellis lock demo`",
         ),
         (
-            ["sft", "hub"],
+            ["sft", "mixes", "schemas", "hub"],
             [{"repo": "a/b", "files": [name], "converter": "messages", "examples": 1} for name in "xy"],
-            "sft: hub names a/b twice; name all of its `files` in one set",
+            "sft.mixes.schemas: hub names a/b twice; name all of its `files` in one set",
         ),
+        (["prereg"], {}, "prereg: what is compared stands in config/prereg.yaml; name an entry of it"),
         (["lock"], "nowhere", "lock: config/locks/nowhere.json, which pins every file of the data, does not exist"),
-        (["device"], "tpu", "device: input should be 'cpu', 'cuda' or 'auto', not 'tpu'"),
+        (["device"], "tpu", "device: input should be 'cpu', 'cuda' or 'auto', not 'tpu'; did you mean cpu[?]"),
     ],
 )
 def test_each_mistake_is_one_sentence(workflow, path, value, sentence):
@@ -101,6 +91,86 @@ def test_each_mistake_is_one_sentence(workflow, path, value, sentence):
     message = str(caught.value)
     assert "config/experiments/demo.yaml: " in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (["demo", "primary"], None, "demo.primary: this key is required and missing"),
+        (["demo", "primari"], {}, "demo.primari: unknown key; did you mean primary[?] allowed here: .*margin"),
+        (["demo"], ["trellis"], "demo: holds no keys; an entry has at least a `primary` comparison"),
+        (["demo", "margin"], 3, "demo.margin: input should be less than 1, not 3"),
+        (["demo", "minimum_seeds"], 1, "demo.minimum_seeds: input should be greater than or equal to 2, not 1"),
+        (
+            ["demo", "primary", "split"],
+            "fair",
+            "demo.primary.split: input should be .*, not 'fair'; did you mean far[?]",
+        ),
+        (["demo", "primary", "metric"], "vibes", "demo.primary.metric: input should be 'parse'"),
+        (["demo", "secondary", 1, "metric"], "exakt", "demo.secondary.1.metric: .*did you mean exact[?]"),
+        (
+            ["demo", "primary", "control"],
+            "neox1x",
+            r"demo.primary.control: there is no model 'neox1x' \(allowed: neox-1x, .*; did you mean neox-1x\?\)",
+        ),
+        (["demo", "primary", "control"], "trellis", "demo.primary.control: trellis cannot be compared with itself"),
+        (
+            ["demo", "secondary", 0, "suite"],
+            "shema",
+            r"demo.secondary.0.suite: there is no suite 'shema' \(.*schema\?\)",
+        ),
+        (["demo", "primary", "metric"], "ast", r"demo.primary.metric: suite schema \(schema\) does not measure ast"),
+        (["demo", "secondary", 0, "control"], "neox-1x", "demo.secondary.0: is the same comparison as primary"),
+        (
+            ["demo", "secondary", 0],
+            {"treatment": "trellis", "control": "neox-1x", "suite": "format", "split": "far", "metric": "parse"},
+            r"demo.secondary.0.split: suite format \(format\) has no schemas, so none of its items are far",
+        ),
+        (
+            ["demo", "secondary", 1],
+            {"treatment": "trellis", "control": "neox-1x", "suite": "format", "split": "all", "metric": "schema_valid"},
+            r"demo.secondary.1.metric: suite format \(format\) does not measure schema_valid",
+        ),
+        (
+            ["demo", "secondary", 1],
+            {"treatment": "trellis", "control": "neox-1x", "suite": "format", "split": "all", "metric": "exact"}
+            | {"mode": "constrained"},
+            r"demo.secondary.1.mode: suite format \(format\) has no schemas to constrain decoding by",
+        ),
+    ],
+)
+def test_each_mistake_of_the_preregistration_is_one_sentence(workflow, path, value, sentence):
+    spoil(workflow, path, value, "prereg.yaml")
+    with pytest.raises(TrellisError, match=sentence) as caught:
+        load_plan(workflow)
+    message = str(caught.value)
+    assert "config/prereg.yaml: demo" in message
+    assert "\n" not in message
+
+
+def test_a_mode_that_is_not_generated_cannot_be_compared(workflow):
+    spoil(workflow, ["evaluation", "generation", "modes"], ["constrained"])
+    with pytest.raises(
+        TrellisError, match=r"prereg.yaml: demo.primary.mode: evaluation.generation.modes .* has no free"
+    ):
+        load_plan(workflow)
+
+
+def test_an_experiment_must_have_been_written_down_before(workflow):
+    spoil(workflow, ["preregistered_as"], "dem")
+    with pytest.raises(
+        TrellisError, match=r"prereg.yaml: there is no entry dem \(did you mean demo\?\); write down its"
+    ) as caught:
+        load_plan(workflow)
+    assert "(demo, miniature, smoke, trellis-506m) as `preregistered_as` in " in str(caught.value)
+    (workflow / "config/prereg.yaml").unlink()
+    with pytest.raises(TrellisError, match="there is no prereg.yaml in the folders above it"):
+        load_plan(workflow)
+
+
+def test_an_ablation_takes_over_what_another_experiment_wrote_down(workflow):
+    spoil(workflow, ["preregistered_as"], "smoke")
+    assert load_experiment(workflow / "config/experiments/demo.yaml").prereg.primary.metric == "parse"
 
 
 def test_an_experiment_that_is_not_there(workflow):
@@ -162,4 +232,12 @@ def test_the_studys_numbers():
 def test_runtime_keys_stay_out_of_what_is_hashed():
     recipe = load_experiment(ROOT / "config/experiments/demo.yaml").pretraining
     runtime = complete(recipe).keys() - semantic(recipe).keys()
-    assert runtime == {"micro_batch", "gradient_checkpointing", "compile", "log_interval", "checkpoint_minutes"}
+    assert runtime == {
+        "micro_batch",
+        "gradient_checkpointing",
+        "compile",
+        "deterministic",
+        "log_interval",
+        "checkpoint_minutes",
+        "tracker",
+    }

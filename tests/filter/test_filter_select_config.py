@@ -1,5 +1,6 @@
 """Rules of selection as they stand in a config: what an experiment may say, and what each mistake is called."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,8 @@ def spoilt(tmp_path, change) -> Path:
     """The path of the miniature, changed."""
     content = read_yaml(ROOT / "config/experiments/miniature.yaml")
     change(content)
-    path = tmp_path / "spoilt.yaml"
+    path = tmp_path / "miniature.yaml"
+    shutil.copy(ROOT / "config/prereg.yaml", tmp_path)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 

@@ -106,6 +106,7 @@ def test_the_study_itself_is_locked_and_its_plan_follows(hub, workflow, capsys):
     path = workflow / "config/experiments/trellis-506m.yaml"
     path.parent.mkdir()
     shutil.copy(ROOT / "config/experiments/trellis-506m.yaml", path)
+    shutil.copy(ROOT / "config/prereg.yaml", workflow / "config")
     lock(workflow, path)
     experiment = load_experiment(path)
     pins = load_pins(workflow, path, experiment)

@@ -62,7 +62,7 @@ def test_a_result_that_snakemake_was_killed_before_noting_is_kept_and_the_rest_i
     name = base64.b64encode(str(manifest.relative_to(workflow.folder)).encode()).decode()
     (workflow.folder / ".snakemake/incomplete" / name).write_text('{"external_jobid": null}')
     expected = {
-        "evaluate_generate": 1,
+        "evaluate_generate": 2,
         "evaluate_score": 1,
         "evaluate_compare": 1,
         "report_build": 1,

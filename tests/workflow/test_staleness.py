@@ -15,8 +15,9 @@ SMOKE = "config/experiments/smoke.yaml"
 CODE = "workflow/scripts/trellis"
 REPORT = {"report_build": 1, "report_publish": 1}
 COMPARISON = {"evaluate_compare": 1, **REPORT}
-SCORING = {"evaluate_score": 3, **COMPARISON}
-GENERATION = {"evaluate_generate": 3, **SCORING}
+# Three models, each as a base model and fine-tuned, and two suites.
+SCORING = {"evaluate_score": 6, **COMPARISON}
+GENERATION = {"evaluate_generate": 12, **SCORING}
 
 
 def files(folder: Path) -> list[Path]:
@@ -71,13 +72,20 @@ def test_comments_and_docstrings_run_nothing(workflow, stage):
             SMOKE,
             "    learning_rate: 3e-3",
             "    learning_rate: 2e-3",
-            {"sft_train": 3, **GENERATION},
+            {"sft_train": 3, "evaluate_generate": 6, "evaluate_score": 3, **COMPARISON},
             id="an SFT setting",
         ),
         pytest.param(
             f"{CODE}/evaluate/score.py", "def run(", "LIMIT = 1\n\n\ndef run(", SCORING, id="the scorer's code"
         ),
-        pytest.param(SMOKE, "unseen: 16", "unseen: 17", {"evaluate_items": 1, **GENERATION}, id="a suite grows"),
+        pytest.param(
+            SMOKE,
+            "unseen: 16",
+            "unseen: 17",
+            {"evaluate_items": 1, "evaluate_distance": 1, "evaluate_generate": 6, **SCORING},
+            id="a suite grows",
+        ),
+        pytest.param("config/prereg.yaml", "metric: parse}", "metric: exact}", COMPARISON, id="the preregistration"),
         pytest.param(SMOKE, "resamples: 500", "resamples: 501", COMPARISON, id="the statistics"),
         pytest.param(SMOKE, "log_interval: 5", "log_interval: 4", {}, id="a runtime key: log interval"),
         pytest.param(SMOKE, "micro_batch: 16", "micro_batch: 4", {}, id="a runtime key: micro-batch"),
@@ -96,7 +104,7 @@ def test_a_sources_pin_runs_everything_that_came_from_it(workflow, all_jobs):
     content["packages"]["evals"]["sha256"] = "0" * 64
     lock.write_text(json.dumps(content))
     stale = workflow.stale()
-    untouched = {"download_wheel": 10, "download_ingest": 5, "evaluate_schemas": 1, "evaluate_items": 1}
+    untouched = {"download_wheel": 10, "download_ingest": 5, "evaluate_schemas": 1}
     # The classifier of code reads one source, which comes from another package.
     untouched |= {"classify_label": 1, "classify_train": 1, "classify_score": 1}
     expected = {rule: count - untouched.get(rule, 0) for rule, count in all_jobs.items()}

@@ -32,7 +32,7 @@ def small(experiment: dict, labeller: str) -> dict:
         for share in mixture["sources"].values():
             share["tokens"] = round(share["tokens"] * SCALE)
         mixture["tokens"] = sum(share["tokens"] for share in mixture["sources"].values())
-    experiment["device"] = "cpu"
+    experiment |= {"device": "cpu", "preregistered_as": "trellis-506m"}
     experiment["tokenizer"]["vocab_size"] = VOCABULARY
     for classifier in experiment["classify"]["classifiers"].values():
         classifier["window"] = 64
@@ -55,13 +55,18 @@ def small(experiment: dict, labeller: str) -> dict:
     for name in ("pythia-410m", "pythia-1b"):
         model = experiment["models"][name]
         model["parameters"] = parameters(model["repo"], VOCABULARY)
-    experiment["sft"]["schema_examples"] = 60
-    for each, examples in zip(experiment["sft"]["hub"], (12, 8, 20, 15), strict=True):
+    mix = experiment["sft"]["mixes"][experiment["sft"]["mix"]]
+    mix["schema_examples"] = 60
+    for each, examples in zip(mix["hub"], (12, 8, 20, 15), strict=True):
         each["examples"] = examples
     experiment["sft"]["training"] |= {"epochs": 1, "batch": 16, "max_length": 1024, "seeds": [0]}
     pool = {"training": 30, "held_out": 20, "training_names": 60, "properties": [1, 2]}
     experiment["evaluation"]["schemas"] |= pool
-    experiment["evaluation"]["suites"]["schema"] |= {"seen": 8, "unseen": 8}
+    suites = experiment["evaluation"]["suites"]
+    suites["schema"] |= {"seen": 8, "unseen": 20}
+    for name in suites.keys() - {"schema"}:
+        suites[name]["items"] = 4
+    experiment["evaluation"]["knowledge"]["limit"] = 4
     experiment["evaluation"]["generation"]["max_new_tokens"] = 16
     experiment["evaluation"]["statistics"] = {"resamples": 200}
     return experiment

@@ -14,7 +14,11 @@ def schema_job(plan: Builder) -> Job:
         origin for suite in evaluation.suites.values() if suite.kind == "json_schema" for origin in suite.origins
     ]
     packages = {*evaluation.schemas.packages, *(origin.package for origin in origins if origin.kind == "wheel")}
-    config = {"schemas": evaluation.schemas, "origins": [unrevised(origin) for origin in origins]}
+    config = {
+        "schemas": evaluation.schemas,
+        "origins": [unrevised(origin) for origin in origins],
+        "component": evaluation.distance.component,
+    }
     return plan.add(
         "evaluate",
         "schemas",

@@ -4,7 +4,8 @@ schemas    reads the wheels of bfcl-eval and cfn-lint and those of real schemas 
            (`files`). Config: `schemas` (the pool), `origins` (of real schemas).
            training.jsonl, held_out.jsonl: schema_id, cluster, stratum, schema, origin (where its names come from).
            reference.jsonl: id, suite, text: what nobody may be trained on.
-           metrics: training and held_out {schemas, names, by_kind: names available by type, strata}, reference_texts.
+           metrics: training and held_out {schemas, names, by_kind: names available by type, strata}, reference_texts,
+           candidates {kept, left_out {reason: schemas}} of the real schemas.
 items      one job per suite; reads `schemas`, `tokenizer`, and the suite's `wheels` or `files`. `suites.KIND` makes them.
            Config: name, suite, text_share, template, room (tokens for a prompt), shots.
            items.jsonl: an item a line, see below. excluded.jsonl: id, n_tokens of items whose prompt, by the shared

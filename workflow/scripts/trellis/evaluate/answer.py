@@ -1,16 +1,21 @@
-"""Reading a model's answer as strictly as a program would, and comparing it with what was asked for.
+"""Reading a model's answer as strictly as a program would, and as leniently as a patient one.
 
-The output of a model is hostile input: every check is linear in its length, and none follows it deeper than MAX_DEPTH.
+The output of a model is hostile input: every check is linear in its length, none follows it deeper than MAX_DEPTH, and of
+what is longer than MAX_LENGTH nothing is read at all.
 """
 
 import json
 import math
-import unicodedata
-from collections import Counter
+import re
 from collections.abc import Iterator
 from typing import Any
 
 MAX_DEPTH = 64
+# In characters; the longest gold answers have a few thousand.
+MAX_LENGTH = 100_000
+FENCE = "```"
+# A string, ended or not, or a bracket. Possessive, so that no text makes it look twice.
+STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class NotJson(ValueError):
@@ -21,84 +26,60 @@ def parse(output: str) -> Any:
     """The value of an output that is one JSON text and nothing else.
 
     Raises NotJson for NaN and infinities, numbers beyond a double, duplicate keys, text around the value, strings that
-    no UTF-8 can carry, and nesting deeper than MAX_DEPTH.
+    no UTF-8 can carry, nesting deeper than MAX_DEPTH, and more characters than MAX_LENGTH.
     """
-    _check_depth(output)
+    if len(output) > MAX_LENGTH:
+        raise NotJson(f"longer than {MAX_LENGTH:,} characters")
+    if output.count("[") + output.count("{") > MAX_DEPTH and any(depth > MAX_DEPTH for depth, _ in _brackets(output)):
+        raise NotJson(f"nested deeper than {MAX_DEPTH}")
     try:
         value = json.loads(
             output, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_number
         )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if "\\u" in output or not output.isascii():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
         raise NotJson(str(error)) from None
     return value
 
 
-def equal(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same: numbers by value, keys in any order, strings by NFC without outer space."""
-    return canonical(one) == canonical(other)
+def parse_lenient(output: str) -> Any:
+    """The value of the output, else of its first fenced block, else of its first balanced object or array, whichever is
+    the first that `parse` accepts. Raises NotJson."""
+    for candidate in (output, fenced(output), _balanced(output)):
+        if candidate is not None:
+            try:
+                return parse(candidate)
+            except NotJson:
+                continue
+    raise NotJson("no JSON value in it")
 
 
-def canonical(value: Any) -> Any:
-    """A hashable form of a JSON value; equal forms mean equal values."""
-    match value:
-        case dict():
-            return ("object", tuple(sorted((key, canonical(item)) for key, item in value.items())))
-        case list():
-            return ("array", tuple(canonical(item) for item in value))
-        case bool() | None:
-            return ("constant", str(value))
-        case int() | float():
-            return ("number", value)
-        case _:
-            return ("string", unicodedata.normalize("NFC", value).strip())
+def fenced(output: str) -> str | None:
+    """What stands in the first closed block between ``` and ```, without the line on which it is opened."""
+    if len(output) > MAX_LENGTH:
+        return None
+    _, _, after = output.partition(FENCE)
+    _, _, rest = after.partition("\n")
+    content, closed, _ = rest.partition(FENCE)
+    return content if closed else None
 
 
-def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path, canonical leaf) of every scalar and every empty container."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    if not children:
-        yield path, canonical(value)
-    for key, child in children:
-        yield from leaves(child, (*path, str(key)))
+def _balanced(output: str) -> str | None:
+    start = min((place for bracket in "[{" if (place := output.find(bracket)) >= 0), default=None)
+    if start is None or len(output) > MAX_LENGTH:
+        return None
+    return next((output[start:end] for depth, end in _brackets(output, start) if depth == 0), None)
 
 
-def keys(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every object key; an array's items share one path step."""
-    if isinstance(value, dict):
-        for key, child in value.items():
-            yield (*path, key)
-            yield from keys(child, (*path, key))
-    elif isinstance(value, list):
-        for child in value:
-            yield from keys(child, (*path, "*"))
-
-
-def f1(found: Counter, wanted: Counter) -> float:
-    """Harmonic mean of precision and recall over multisets; 1 when both are empty."""
-    if not found and not wanted:
-        return 1.0
-    return 2 * (found & wanted).total() / (found.total() + wanted.total())
-
-
-def _check_depth(text: str) -> None:
-    depth, in_string, escaped = 0, False, False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise NotJson(f"nested deeper than {MAX_DEPTH}")
-        elif character in "]}":
-            depth -= 1
+def _brackets(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
+    """(depth after it, where it ends) of every bracket outside strings."""
+    depth = 0
+    for match in STRING_OR_BRACKET.finditer(text, start):
+        mark = match[0]
+        if mark[0] != '"':
+            depth += 1 if mark in "[{" else -1
+            yield depth, match.end()
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

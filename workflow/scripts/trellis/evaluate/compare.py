@@ -1,107 +1,76 @@
-"""evaluate_compare: every model's means with their intervals, and the headline difference that was chosen beforehand."""
+"""evaluate_compare: the comparisons that were written down beforehand, and every model's means with their intervals.
+
+statistics.json holds
+
+primary       a contrast; secondary: a family of them, in the preregistration's order, with holm_p and holm_significant
+prereg        sha256 of the entry's canonical JSON, entry
+method        name, resamples, confidence, power, seed, margin, minimum_seeds
+table         a row per model, variant (tuned, base), suite, split, mode and metric: mean, low, high, n_items, n_clusters,
+              seeds (0: a base model), exploratory (unless a contrast rests on it)
+interactions  contrasts of a split `against` seen schemas: how much more the treatment gains there; exploratory
+seeds         the means by_seed of what the contrasts measure
+by_similarity bins over the similarity to the nearest schema of fine-tuning: low, high, items, models {mean, low, high}
+decomposition shares of correct, truncated, no_parse, bad_schema and wrong_value answers, which sum to 1, over the items with
+              a schema: each answer under the first of these that is true
+format_tax    constrained minus free, over the items answered in both modes
+knowledge     lm-eval's figures: task, metric, value, stderr, items
+
+A contrast: treatment, control, suite, split, metric, mode; difference (treatment minus control), low, high, p with seeds and
+schemas as `estimate` says; items_low, items_high of the schemas alone; treatment_mean, control_mean, n_items, n_clusters,
+seeds (how many, by role); components (items_se, treatment_seed_se, control_seed_se, overlap_se, total_se, df, as `estimate`
+says; a seed component is null where a model has one seed, and low and high are then those of the items alone); mde (minimum
+detectable effect at the method's power); equivalent (within the margin); mcnemar_p (null where answers are graded);
+enough_seeds. Splits are `all`, the suite's own seen and unseen, and near, far and held_out_feature by `distance`.
+"""
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
+from trellis.address import digest
 from trellis.command import Result
-from trellis.errors import TrellisError
-from trellis.evaluate.bootstrap import interval, p_value, resampled_means
-from trellis.experiment.evaluation import Headline, Statistics
-from trellis.manifest import Manifest
+from trellis.evaluate.contrast import contrasts
+from trellis.evaluate.score_tables import read_scores
+from trellis.evaluate.summary import knowledge, summary
+from trellis.experiment.evaluation import Statistics
+from trellis.experiment.prereg import Preregistration
+from trellis.experiment.section import complete
 from trellis.spec import Spec
 
-METRICS = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1", "truncated")
-Column = tuple[str, str]
+METHOD = (
+    "Student's intervals: cluster bootstrap over schemas, variance of fine-tuning seeds; Holm over the secondary family"
+)
 
 
 def run(spec: Spec, out: Path) -> Result:
-    """Writes `statistics.json`. Raises TrellisError when the models were not scored on the same items, or when the
-    headline's metric has no value."""
+    """Writes `statistics.json`. Raises TrellisError when the models were not scored on the same items, or when a contrast
+    names what the items do not have."""
     settings = Statistics.model_validate(spec.config["statistics"])
-    headline = Headline.model_validate(spec.config["headline"])
-    seeds, groups = collect(spec.inputs_of("scores"))
-    table, headline_row = [], None
-    for (suite, split), (clusters, columns) in sorted(groups.items()):
-        rng = np.random.default_rng(settings.seed)
-        names = sorted(columns)
-        values = np.stack([columns[name] for name in names], axis=1)
-        draws = resampled_means(values, clusters, settings.resamples, rng)
-        for index, (model, metric) in enumerate(names):
-            row = {"model": model, "suite": suite, "split": split, "metric": metric, "seeds": len(seeds[model])}
-            table.append(row | estimate(values[:, index], draws[:, index], clusters, settings.confidence))
-        if (suite, split) == (headline.suite, headline.split):
-            headline_row = difference(headline, names, values, draws, clusters, settings)
-    if headline_row is None or headline_row["n_items"] == 0:
-        raise TrellisError(
-            f"evaluation.headline: no item of suite {headline.suite}, split {headline.split} has a value of "
-            f"{headline.metric}; choose another metric or split, or raise evaluation.text_share"
-        )
-    headline_row |= {"seeds": {role: len(seeds[getattr(headline, role)]) for role in ("treatment", "control")}}
-    method = {"name": "cluster bootstrap over schemas, percentile interval", **settings.model_dump()}
-    statistics = {"headline": headline_row, "method": method, "table": table}
-    text = json.dumps(statistics, indent=1, ensure_ascii=False, allow_nan=False)
-    (out / "statistics.json").write_text(text + "\n", encoding="utf-8")
-    return Result({"headline": headline_row, "method": method})
-
-
-def collect(
-    scores: list[Manifest],
-) -> tuple[dict[str, list[int]], dict[tuple[str, str], tuple[np.ndarray, dict[Column, np.ndarray]]]]:
-    """(seeds by model, by suite and split: clusters of the items, and by (model, metric) an item's mean over the seeds)."""
-    seeds: dict[str, list[int]] = defaultdict(list)
-    tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    for manifest in scores:
-        seeds[manifest.metrics["model"]].append(manifest.metrics["seed"])
-        tables[manifest.metrics["model"]].append(pd.read_parquet(manifest.path("scores.parquet")).set_index("id"))
-    first = next(iter(tables.values()))[0]
-    for model, found in tables.items():
-        if any(not table.index.equals(first.index) for table in found):
-            raise TrellisError(f"evaluate_compare: {model} was not scored on the same items as the other models")
-    values = {
-        (model, metric): np.mean([table[metric].to_numpy(dtype=float, na_value=np.nan) for table in found], axis=0)
-        for model, found in tables.items()
-        for metric in METRICS
+    prereg = Preregistration.model_validate(spec.config["prereg"])
+    found, seeds = read_scores(spec.inputs_of("scores"), spec.input("distance"))
+    suites = {scores.suite: scores for scores in found}
+    primary, secondary, interactions = contrasts(suites, prereg, settings)
+    entry = complete(prereg)
+    method = {"name": METHOD, **settings.model_dump()}
+    method |= {"margin": prereg.margin, "minimum_seeds": prereg.minimum_seeds}
+    statistics = {
+        "primary": primary,
+        "secondary": secondary,
+        "prereg": {"sha256": digest(entry), "entry": entry},
+        "method": method,
+        **summary(suites, seeds, prereg, settings),
+        "interactions": interactions,
+        "knowledge": knowledge(spec.inputs_of("knowledge")),
     }
-    groups = {}
-    for (suite, split), members in sorted(first.groupby(["suite", "split"]).indices.items()):
-        columns = {name: column[members] for name, column in values.items()}
-        groups[suite, split] = (first["cluster"].to_numpy(dtype=str)[members], columns)
-    return dict(seeds), groups
+    text = json.dumps(_rounded(statistics), indent=1, ensure_ascii=False, allow_nan=False)
+    (out / "statistics.json").write_text(text + "\n", encoding="utf-8")
+    return Result(_rounded({"primary": primary, "method": method}))
 
 
-def estimate(values: np.ndarray, draws: np.ndarray, clusters: np.ndarray, confidence: float) -> dict[str, Any]:
-    """Mean, interval, and what they rest on; None where no item has a value."""
-    has = ~np.isnan(values)
-    counts = {"n_items": int(has.sum()), "n_clusters": len(np.unique(clusters[has]))}
-    if not has.any():
-        return {"mean": None, "low": None, "high": None, **counts}
-    low, high = interval(draws, confidence)
-    return {"mean": float(values[has].mean()), "low": low, "high": high, **counts}
-
-
-def difference(
-    headline: Headline,
-    names: list[Column],
-    values: np.ndarray,
-    draws: np.ndarray,
-    clusters: np.ndarray,
-    settings: Statistics,
-) -> dict[str, Any]:
-    """Treatment minus control, paired by item, with interval and p-value."""
-    treatment = names.index((headline.treatment, headline.metric))
-    control = names.index((headline.control, headline.metric))
-    paired = draws[:, treatment] - draws[:, control]
-    result = estimate(values[:, treatment] - values[:, control], paired, clusters, settings.confidence)
-    if result["n_items"]:
-        result["p"] = p_value(paired)
-        result |= {
-            f"{role}_mean": float(np.nanmean(values[:, column]))
-            for role, column in (("treatment", treatment), ("control", control))
-        }
-    result["difference"] = result.pop("mean")
-    return {**headline.model_dump(), **result, "confidence": settings.confidence, "resamples": settings.resamples}
+def _rounded(value: Any) -> Any:
+    """Ten significant digits: what follows depends on the order in which a processor adds."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.10g}") if isinstance(value, float) else value

@@ -1,82 +1,172 @@
-"""evaluate_generate: a model's greedy answers to every item; nothing is judged here."""
+"""evaluate_generate: a model's greedy answers to a suite's items, and how likely it finds the right ones; nothing is judged."""
 
+import contextlib
+import hashlib
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerFast
 
 from trellis.command import Result
 from trellis.device import hardware, pick_device
-from trellis.experiment.evaluation import Generation
-from trellis.progress import bar
+from trellis.errors import TrellisError
+from trellis.evaluate.batches import Batches, Records
+from trellis.evaluate.decoding import Decoder
+from trellis.evaluate.likelihood import Pair, nats
+from trellis.evaluate.prompting import Prompt, load_tokenizer, prompts
+from trellis.experiment.evaluation import Generation, Mode
+from trellis.manifest import WORK
 from trellis.records import read_records, write_records
 from trellis.spec import Spec
 
+# Items that float32 answers as well, where a model answers in bfloat16.
+CHECKED = 64
+STOPS = ("eos", "length", "room", "grammar")
+
 
 def run(spec: Spec, out: Path) -> Result:
-    """Writes `generations.jsonl`, in the order of the items."""
-    settings = Generation.model_validate(spec.config["generation"])
+    """Writes `generations.jsonl` and `likelihoods.jsonl`. Raises TrellisError when the GPU's memory does not hold a batch."""
+    settings, base = Generation.model_validate(spec.config["generation"]), spec.config["base"]
     device = pick_device(spec.machine)
+    dtype = precision(device)
     torch.set_num_threads(spec.threads)
-    folder = spec.input("model").path("model/config.json").parent
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
+    given, folder = spec.input("items"), spec.input("model").path("model/config.json").parent
+    items = list(read_records(given.path("items.jsonl")))
+    shots = list(read_records(given.path("shots.jsonl")))[: settings.shots] if base else []
+    schemas = {item["id"]: item["schema"] for item in items if item["schema"] is not None}
+    tokenizer = load_tokenizer(folder, spec.config["template"] if base else None)
 
-    items = [item for path in spec.input("items").paths("items/") for item in read_records(path)]
-    room = model.config.max_position_embeddings - settings.max_new_tokens
-    prompts = {
-        item["id"]: tokenizer.apply_chat_template(item["messages"], add_generation_prompt=True, return_dict=False)
+    load = partial(Decoder, folder, tokenizer, device, settings.max_new_tokens)
+    batches = Batches(out / WORK / spec.fingerprint / str(dtype), settings.batch, f"generate {spec.name}")
+    with enough_memory(settings):
+        decoder = load(dtype)
+        room = decoder.context - settings.max_new_tokens
+        golds = gold_tokens(items, tokenizer)
+        # Shots make way for the gold, too, so that base models have a likelihood wherever fine-tuned ones do.
+        rooms = [min(room, decoder.context - len(golds.get(item["id"], ()))) for item in items]
+        asked = list(prompts(items, shots, tokenizer, rooms))
+        fitting = [prompt for prompt in asked if len(prompt) <= room]
+        answers = answer(decoder, batches, fitting, schemas, settings.modes)
+        pairs = [Pair(prompt.id, prompt.ids, golds[prompt.id]) for prompt in asked if prompt.id in golds]
+        likely = likelihoods(decoder, batches, [pair for pair in pairs if len(pair) <= decoder.context])
+        rates = {mode: round(decoder.tokens[mode] / seconds, 1) for mode, seconds in decoder.seconds.items()}
+        del decoder
+        identical = None
+        if dtype != torch.float32 and "free" in answers:
+            identical = identical_share(load(torch.float32), batches, fitting, answers["free"])
+
+    records = list(generations(asked, answers, schemas))
+    known = [
+        {"id": item["id"], "nats": likely.get(item["id"], {}).get("nats"), "bytes": len(item["answer"].encode())}
         for item in items
+        if item["id"] in golds
+    ]
+    rows = {
+        name: write_records(out / name, lines)
+        for name, lines in (("generations.jsonl", records), ("likelihoods.jsonl", known))
     }
-    # A prompt that leaves no room for an answer stays an item, with an empty answer.
-    outputs = {key: ("", len(ids), 0, "length") for key, ids in prompts.items() if len(ids) > room}
-    fitting = {key: ids for key, ids in prompts.items() if len(ids) <= room}
-    with bar(f"generate {spec.name}", len(items), "items") as progress:
-        progress.advance(len(outputs))
-        for batch in batches(fitting, settings.batch):
-            outputs |= generate(model, tokenizer, batch, settings.max_new_tokens)
-            progress.advance(len(batch))
-
-    fields = ("output", "n_in", "n_out", "stop")
-    records = [{"id": item["id"], **dict(zip(fields, outputs[item["id"]], strict=True))} for item in items]
-    rows = write_records(out / "generations.jsonl", records)
     metrics = {
-        "items": rows,
-        "over_context": len(items) - len(fitting),
-        "new_tokens": sum(record["n_out"] for record in records),
-        "stopped": {stop: sum(record["stop"] == stop for record in records) for stop in ("eos", "length")},
+        "kind": items[0]["kind"],
+        "items": len(items),
+        "modes": {mode: summary([record for record in records if record["mode"] == mode]) for mode in answers},
+        "likelihoods": {"items": len(known), "over_context": len(known) - len(likely)},
         "dtype": str(dtype).removeprefix("torch."),
+        "identical_in_float32": identical,
     }
-    return Result(metrics, {"generations.jsonl": rows}, hardware(device))
+    return Result(metrics, rows, {"tokens_per_second": rates, **hardware(device)})
 
 
-def batches(prompts: dict[str, list[int]], size: int) -> Iterator[dict[str, list[int]]]:
-    """Prompts of similar length together, the same way every time: batching moves logits in their last digits."""
-    keys = sorted(prompts, key=lambda key: (len(prompts[key]), key))
-    for start in range(0, len(keys), size):
-        yield {key: prompts[key] for key in keys[start : start + size]}
+def precision(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU; float32 on a processor, few of which have units for anything less."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
-@torch.inference_mode()
-def generate(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: dict[str, list[int]], max_new_tokens: int
-) -> dict[str, tuple[str, int, int, str]]:
-    """Greedy answers up to the end of the turn: (text, prompt tokens, new tokens, "eos" or "length") by id."""
-    padded = tokenizer.pad({"input_ids": list(prompts.values())}, return_tensors="pt").to(model.device)
-    answers = model.generate(
-        **padded,
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )[:, padded["input_ids"].shape[1] :].tolist()
-    made: dict[str, tuple[str, int, int, str]] = {}
-    for (key, prompt), answer in zip(prompts.items(), answers, strict=True):
-        stopped = tokenizer.eos_token_id in answer
-        tokens: list[int] = answer[: answer.index(tokenizer.eos_token_id)] if stopped else answer
-        text: Any = tokenizer.decode(tokens, skip_special_tokens=True)
-        made[key] = (text, len(prompt), len(tokens) + stopped, "eos" if stopped else "length")
-    return made
+@contextlib.contextmanager
+def enough_memory(settings: Generation) -> Iterator[None]:
+    """Says what to do when a batch is too large for the GPU."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise TrellisError(
+            f"evaluate_generate: the GPU's memory does not hold {settings.batch} prompts with {settings.max_new_tokens} new "
+            f"tokens each; lower evaluation.generation.batch"
+        ) from None
+
+
+def answer(
+    decoder: Decoder, batches: Batches, fitting: list[Prompt], schemas: dict[str, Any], modes: list[Mode]
+) -> dict[Mode, Records]:
+    """The answers by mode and item. Where a schema cannot be followed, the free answer stands, which is why the constrained
+    ones are made first: without the mode free, these are all the free answers that are made."""
+    answers: dict[Mode, Records] = {}
+    held: Records = {}
+    if "constrained" in modes:
+        followed = [prompt for prompt in fitting if prompt.id in schemas]
+        held = batches.make("constrained", followed, lambda batch: decoder.constrained(batch, schemas))
+    left = {key for key, made in held.items() if made["stop"] == "grammar"}
+    free = batches.make("free", [p for p in fitting if "free" in modes or p.id in left], decoder.free)
+    if "free" in modes:
+        answers["free"] = free
+    if "constrained" in modes:
+        answers["constrained"] = held | {key: {**free[key], "stop": "grammar"} for key in left}
+    return answers
+
+
+def generations(asked: list[Prompt], answers: dict[Mode, Records], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The lines of generations.jsonl; a prompt that was not answered had no room."""
+    unanswered = {"output": "", "n_out": 0, "stop": "room"}
+    for mode, made in answers.items():
+        for prompt in asked:
+            if mode == "free" or prompt.id in schemas:
+                found = made.get(prompt.id, unanswered)
+                yield {
+                    "id": prompt.id,
+                    "mode": mode,
+                    "output": found["output"],
+                    "n_in": len(prompt),
+                    "n_out": found["n_out"],
+                    "stop": found["stop"],
+                    "shots": prompt.shots,
+                }
+
+
+def gold_tokens(items: list[dict[str, Any]], tokenizer: PreTrainedTokenizerFast) -> dict[str, list[int]]:
+    """The right answers by item, where there are any; a special token's text in one is text."""
+    return {
+        item["id"]: tokenizer(item["answer"], add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        for item in items
+        if item["answer"] is not None
+    }
+
+
+def likelihoods(decoder: Decoder, batches: Batches, pairs: list[Pair]) -> Records:
+    """{id, nats} of each pair."""
+    return batches.make(
+        "likelihoods",
+        pairs,
+        lambda batch: [
+            {"id": pair.id, "nats": value} for pair, value in zip(batch, nats(decoder.model, batch), strict=True)
+        ],
+    )
+
+
+def identical_share(exact: Decoder, batches: Batches, fitting: list[Prompt], free: Records) -> float | None:
+    """The share of CHECKED free outputs, the first by the hash of their ids, that another precision gives, too."""
+    chosen = sorted(fitting, key=lambda prompt: hashlib.sha256(prompt.id.encode()).digest())[:CHECKED]
+    made = batches.make("float32", chosen, exact.free)
+    same = [free[key]["output"] == record["output"] for key, record in made.items()]
+    return sum(same) / len(same) if same else None
+
+
+def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of one mode's records."""
+    stopped = Counter(record["stop"] for record in records)
+    return {
+        "items": len(records),
+        "new_tokens": sum(record["n_out"] for record in records),
+        "stopped": {stop: stopped[stop] for stop in STOPS},
+    }

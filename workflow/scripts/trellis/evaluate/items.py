@@ -1,74 +1,135 @@
-"""evaluate_items: the questions of every suite, with the split they belong to and the right answer where there is one."""
+"""evaluate_items: the questions of one suite, with the split they belong to and the right answer where there is one."""
 
-from collections.abc import Iterator
+import importlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
+from pydantic import TypeAdapter
+from transformers import PreTrainedTokenizerFast
 
+from trellis.chat import attach
 from trellis.command import Result
 from trellis.errors import TrellisError
-from trellis.experiment.evaluation import SchemaSuite
-from trellis.records import read_records, write_records
-from trellis.schema_tasks import make_task, seeded
+from trellis.evaluate.suites import Built
+from trellis.evaluate.validator import NotASchema, subschemas, validator
+from trellis.experiment.evaluation import Suite
+from trellis.manifest import file_sha256
+from trellis.records import write_records
 from trellis.spec import Spec
+
+# The keywords that are counted.
+FEATURES = {
+    *(
+        "enum",
+        "const",
+        "items",
+        "prefixItems",
+        "contains",
+        "uniqueItems",
+        "minItems",
+        "maxItems",
+        "$ref",
+        "$dynamicRef",
+    ),
+    *("oneOf", "anyOf", "allOf", "not", "if", "dependentRequired", "dependentSchemas", "dependencies"),
+    *("patternProperties", "propertyNames", "unevaluatedProperties", "minProperties", "maxProperties"),
+    *("pattern", "format", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    "multipleOf",
+}
 
 
 def run(spec: Spec, out: Path) -> Result:
-    """Writes `items/<suite>.jsonl`. Raises TrellisError for an item whose gold does not fit its own schema."""
-    schemas = spec.input("schemas")
-    sides = {
-        "seen": list(read_records(schemas.path("training.jsonl"))),
-        "unseen": list(read_records(schemas.path("held_out.jsonl"))),
-    }
-    metrics, rows = {}, {}
-    for name, section in sorted(spec.config["suites"].items()):
-        suite = SchemaSuite.model_validate(section)
-        items = [
-            item
-            for split, count in (("seen", suite.seen), ("unseen", suite.unseen))
-            for item in make_items(name, split, sides[split], count, spec.config["text_share"], suite.seed)
-        ]
-        check_gold(items)
-        file = f"items/{name}.jsonl"
-        rows[file] = write_records(out / file, items)
-        metrics[name] = {
-            split: {
-                "items": sum(item["split"] == split for item in items),
-                "clusters": len({item["cluster"] for item in items if item["split"] == split}),
-                "with_gold": sum(item["split"] == split and item["gold"] is not None for item in items),
-            }
-            for split in sides
-        }
-    return Result({"suites": metrics}, rows)
-
-
-def make_items(
-    suite: str, split: str, schemas: list[dict[str, Any]], count: int, text_share: float, seed: int
-) -> Iterator[dict[str, Any]]:
-    """`count` items that take the schemas in turn; the first ones are the same for every count."""
-    for index in range(count):
-        schema = schemas[index % len(schemas)]
-        rng = seeded(seed, suite, split, index)
-        messages, instance, stated = make_task(schema["schema"], "evaluation", text_share, rng)
-        yield {
-            "id": f"{suite}-{split}-{index:05d}",
-            "suite": suite,
-            "split": split,
-            "schema_id": schema["schema_id"],
-            "cluster": schema["cluster"],
-            "schema": schema["schema"],
-            "messages": messages,
-            "gold": instance if stated else None,
-        }
-
-
-def check_gold(items: list[dict[str, Any]]) -> None:
-    """Raises TrellisError, naming the item, when a gold answer does not fit the item's schema."""
+    """Writes `items.jsonl`, `excluded.jsonl` and `shots.jsonl`. Raises TrellisError for an item whose gold does not fit
+    its own schema, and for a suite of which too little fits."""
+    name, suite = spec.config["name"], TypeAdapter(Suite).validate_python(spec.config["suite"])
+    built = importlib.import_module(f"trellis.evaluate.suites.{suite.kind}").build(suite, name, spec)
+    folder = spec.input("tokenizer").path("tokenizer/tokenizer.json").parent
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    attach(tokenizer, spec.config["template"])
+    items, excluded = fitting(built, tokenizer, spec.config["room"])
+    if not items or (built.wanted or 0) > len(items):
+        asked = f"{built.wanted} items are asked for, and" if built.wanted else "of its items"
+        raise TrellisError(
+            f"evaluation.suites.{name}: {asked} {len(items)} have a prompt of at most {spec.config['room']} tokens "
+            f"({len(excluded)} have more); ask for fewer, or raise pretraining.context"
+        )
     for item in items:
-        if item["gold"] is not None:
-            validator = jsonschema_rs.validator_for(item["schema"], validate_formats=True)
-            if (error := next(validator.iter_errors(item["gold"]), None)) is not None:
-                raise TrellisError(
-                    f"evaluate_items: the gold of item {item['id']} does not fit its schema: {error.message}"
-                )
+        check_gold(item)
+    rows = {
+        file: write_records(out / file, records)
+        for file, records in (("items.jsonl", items), ("excluded.jsonl", excluded), ("shots.jsonl", built.shots))
+    }
+    metrics = {
+        "kind": suite.kind,
+        "splits": {
+            split: _counts([item for item in items if item["split"] == split])
+            for split in sorted({item["split"] for item in items})
+        },
+        "features": dict(sorted(Counter(feature for item in items for feature in features(item["schema"])).items())),
+        "excluded": len(excluded),
+        "baselines": built.baselines,
+        "sha256": file_sha256(out / "items.jsonl"),
+    }
+    return Result(metrics, rows)
+
+
+def fitting(
+    built: Built, tokenizer: PreTrainedTokenizerFast, room: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The first `wanted` items, `of_each` stratum, whose prompt has at most `room` tokens, and (id, n_tokens) of those passed
+    over."""
+    items, excluded, taken = [], [], Counter()
+    for item in built.items:
+        if len(items) == built.wanted:
+            break
+        if taken[item["stratum"]] == built.of_each:
+            continue
+        prompt = tokenizer.apply_chat_template(item["messages"], add_generation_prompt=True, return_dict=False)
+        if len(prompt) <= room:
+            items.append(item)
+            taken[item["stratum"]] += 1
+        else:
+            excluded.append({"id": item["id"], "n_tokens": len(prompt)})
+    return items, excluded
+
+
+def check_gold(item: dict[str, Any]) -> None:
+    """Raises TrellisError, naming the item, when its gold does not fit its schema, or its schema is none."""
+    if item["schema"] is None:
+        return
+    try:
+        checks = validator(item["schema"])
+    except NotASchema as error:
+        raise TrellisError(f"evaluate_items: the schema of item {item['id']} cannot be used: {error}") from None
+    if item["gold"] is not None and (error := next(checks.iter_errors(item["gold"]), None)) is not None:
+        raise TrellisError(f"evaluate_items: the gold of item {item['id']} does not fit its schema: {error.message}")
+
+
+def features(schema: Any) -> set[str]:
+    """What a schema uses of JSON Schema: its keywords, but for words for people and what every object has; and what is no
+    keyword: nested (an object in a property), optional (a property that may be absent), nullable."""
+    found, waiting = set(), [schema]
+    while waiting:
+        node = waiting.pop()
+        children = list(subschemas(node))
+        waiting += [child for _, _, child in children]
+        if not isinstance(node, dict):
+            continue
+        found |= node.keys() & FEATURES
+        properties = {pointer: child for keyword, pointer, child in children if keyword == "properties"}
+        if any(isinstance(child, dict) and "properties" in child for child in properties.values()):
+            found.add("nested")
+        if len(properties) > len(node.get("required", ())):
+            found.add("optional")
+        if isinstance(node.get("type"), list) and "null" in node["type"]:
+            found.add("nullable")
+    return found
+
+
+def _counts(items: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "items": len(items),
+        "clusters": len({item["cluster"] for item in items}),
+        "with_gold": sum(item["gold"] is not None for item in items),
+    }

