@@ -43,9 +43,17 @@ def upstream(stage):
     return manifests
 
 
-def gpus():
+def gpus(wanted=1):
     """How many GPUs a job asks for that computes on the configured device."""
-    return 1 if PLAN.device == "cuda" else 0
+    return wanted if PLAN.device == "cuda" else 0
+
+
+def launcher():
+    """What starts a pretraining: one process, or one for each of its GPUs."""
+    count = gpus(PLAN.config.machine.gpus)
+    # When it is told to stop, ten minutes for a checkpoint. Its own options end at `--`: it would take `--log` for one.
+    torchrun = f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 torchrun --standalone --nproc-per-node {count} --no-python -- python"
+    return torchrun if count > 1 else "python"
 
 
 def wanted_report():

@@ -16,10 +16,13 @@ rule pretrain_train:
     conda:
         "../../envs/trellis.yaml"
     threads: 1
+    retries: 2
     resources:
-        gpu=gpus(),
+        gpu=gpus(PLAN.config.machine.gpus),
+    params:
+        launch=launcher(),
     shell:
-        "python -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
+        "{params.launch} -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
         " --out results/pretrain/{wildcards.job} --threads {threads} --log {log}"
 
 

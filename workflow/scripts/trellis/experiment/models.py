@@ -37,12 +37,32 @@ class GptNeox(Decoder):
     norm_eps: PositiveFloat = 1e-5
 
 
-class Pretrained(OnHub):
-    """A causal language model from the hub, pinned by the lock's `repos`, with what its card states of its training."""
+class _Released(Section):
+    """What a released model's card states of its training."""
 
-    kind: Literal["pretrained"]
     parameters: PositiveInt
     training_tokens: PositiveInt
 
 
-Model = Annotated[Llama | GptNeox | Pretrained, Field(discriminator="kind")]
+class Pretrained(_Released, OnHub):
+    """A causal language model from the hub, pinned by the lock's `repos`."""
+
+    kind: Literal["pretrained"]
+
+    @property
+    def origin(self) -> str:
+        return self.repo
+
+
+class PretrainedFolder(_Released):
+    """A causal language model in a folder on this machine, pinned by the lock's `local`."""
+
+    kind: Literal["pretrained_folder"]
+    folder: str = Field(pattern=r"^[^*]+$")
+
+    @property
+    def origin(self) -> str:
+        return self.folder
+
+
+Model = Annotated[Llama | GptNeox | Pretrained | PretrainedFolder, Field(discriminator="kind")]

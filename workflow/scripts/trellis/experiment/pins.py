@@ -12,6 +12,11 @@ MODEL_FILES = ["config.json", "*.safetensors*", "tokenizer.json"]
 TOKENIZER_FILES = ["tokenizer.json"]
 
 
+def model_files(folder: str) -> tuple[str, ...]:
+    """The patterns of a model's files in a folder on this machine."""
+    return tuple(f"{folder.rstrip('/')}/{pattern}" for pattern in MODEL_FILES)
+
+
 @dataclass(frozen=True)
 class Need:
     """Files that the experiment's key `key` asks for: of the package, the repository (as the lock names it) at `revision`,
@@ -42,6 +47,8 @@ def needs(experiment: Experiment) -> Iterator[Need]:
         yield Need("tokenizer.package", package=tokenizer.package)
     elif tokenizer.kind == "hub":
         yield Need("tokenizer", "", tokenizer.repo, tokenizer.revision, tuple(TOKENIZER_FILES))
+    elif tokenizer.kind == "file":
+        yield Need("tokenizer.path", patterns=(tokenizer.path,))
     if reference:
         yield Need("reference_tokenizer.package", package=reference.package)
     for name, classifier in experiment.classify.classifiers.items():
@@ -55,6 +62,8 @@ def needs(experiment: Experiment) -> Iterator[Need]:
     for name, model in experiment.models.items():
         if model.kind == "pretrained":
             yield Need(f"models.{name}", "", model.repo, model.revision, tuple(MODEL_FILES))
+        elif model.kind == "pretrained_folder":
+            yield Need(f"models.{name}.folder", patterns=model_files(model.folder))
     for index, each in enumerate(experiment.sft.hub):
         yield Need(f"sft.hub.{index}", "", f"datasets/{each.repo}", each.revision, tuple(each.files))
     for package in experiment.evaluation.schemas.packages:

@@ -9,7 +9,13 @@ from trellis.experiment.section import Runtime, Section
 
 class Pretraining(Section):
     """Batches in tokens; `micro_batch` rows are computed at a time and accumulated, which changes no result beyond
-    rounding. Loss in float32; weights in float32 with `precision` autocast."""
+    rounding. Loss in float32; weights in float32 with `precision` autocast.
+
+    `packing` is the order in which documents fill rows: `best_fit` cuts as few of them at a row's end as it can,
+    `concatenate` takes them in reading order. With `document_masks` no token attends to another document's.
+    `gradient_checkpointing` recomputes everything (`full`), or all but matrix products (`selective`), in the backward pass.
+    `compile` is per layer, or the whole model. `deterministic` makes a GPU give the same bits again, for some speed.
+    """
 
     context: PositiveInt
     batch_tokens: PositiveInt
@@ -24,8 +30,12 @@ class Pretraining(Section):
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     seed: NonNegativeInt = 0
     validation_interval: PositiveInt = 100
+    packing: Literal["best_fit", "concatenate"] = "best_fit"
+    document_masks: bool = False
     micro_batch: Runtime[PositiveInt] = 8
-    gradient_checkpointing: Runtime[bool] = False
-    compile: Runtime[bool] = False
+    gradient_checkpointing: Runtime[Literal["none", "selective", "full"]] = "none"
+    compile: Runtime[Literal["none", "layer", "model"]] = "none"
+    deterministic: Runtime[bool] = False
     log_interval: Runtime[PositiveInt] = 10
     checkpoint_minutes: Runtime[PositiveFloat] = 10.0
+    tracker: Runtime[Literal["none", "tensorboard", "wandb"]] = "none"

