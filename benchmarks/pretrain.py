@@ -15,10 +15,10 @@ The peers:
 
 Each measurement is a process of its own, so that its peak of memory is its own; the contenders take turns, so that a drift
 of the machine meets all alike. A repeat counts with the median of its steps after a warm-up; the table has the median of the
-repeats, their lowest and highest. MFU counts the FLOPs that training needs, attention by the causal convention (half of the
-square); HFU also what checkpointing computes again. Both are shares of the device's dense bfloat16 peak, or of (c) where no
-peak is published. Peak GiB is what tensors took of the GPU (in brackets what the allocator held for them), or the process of
-the processor's memory.
+repeats, their lowest and highest. One thread of a processor is timed in processor time, all else by the clock. MFU counts
+the FLOPs that training needs, attention by the causal convention (half of the square); HFU also what checkpointing computes
+again. Both are shares of the device's dense bfloat16 peak, or of (c) where no peak is published. Peak GiB is what tensors
+took of the GPU (in brackets what the allocator held for them), or what the whole process took of the processor's memory.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", help="only these, by their names in pretraining/ladder.py, or ceiling")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=12, help="timed, after a warm-up")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=1, help="of the processor; one is timed by its own clock")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--mixture", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -20,6 +20,11 @@ LARGE = {
 }
 
 
+def clock() -> float:
+    """Seconds: of processor time where one thread computes, so that other work on the machine counts for little."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 class Steps:
     """The ends of all optimizer steps of a process, whoever takes them: on a GPU by its own clock, so that nobody has to
     wait for it. And the peak of memory up to the last of them, for a loop may set the GPU's count back."""
@@ -42,7 +47,7 @@ class Steps:
             stats = torch.cuda.memory_stats(self.device)
             now = {"peak": stats["allocated_bytes.all.peak"], "reserved": stats["reserved_bytes.all.peak"]}
         else:
-            self.ends.append(time.perf_counter())
+            self.ends.append(clock())
             now = {"peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
         self.peaks = {name: max(size / GIB, self.peaks.get(name, 0)) for name, size in now.items()}
 
@@ -84,10 +89,10 @@ def _seconds(device: torch.device, a: torch.Tensor, b: torch.Tensor, count: int)
         end.record()
         end.synchronize()
         return begin.elapsed_time(end) / 1000 / count
-    begin = time.perf_counter()
+    begin = clock()
     for _ in range(count):
         torch.mm(a, b, out=out)
-    return (time.perf_counter() - begin) / count
+    return (clock() - begin) / count
 
 
 def _clocks(device: torch.device) -> str | None:

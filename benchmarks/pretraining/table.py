@@ -84,4 +84,6 @@ def _ratios(rate: float, peers: list[float | None]) -> list[str]:
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+    count = torch.get_num_threads()
+    threads = "one thread, timed in processor time" if count == 1 else f"{count} threads"
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()}, {threads})"

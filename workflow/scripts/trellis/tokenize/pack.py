@@ -43,7 +43,7 @@ def run(spec: Spec, out: Path) -> Result:
                 train[name] = packer.train(tokens, documents, rows)
             validation.append(packer.validation(tokens, held_out))
             del documents, held_out  # before the next source's come: there may be many
-    sources = [train[name] for name in mixture.sources if name in train]
+    sources = [train[name] for name, rows in rows_of.items() if rows]
     rows = sum(entry["rows"] for entry in sources)
     order = np.random.Generator(np.random.PCG64(seed)).permutation(rows).astype(np.uint32)
     np.save(out / "train/order.npy", order)

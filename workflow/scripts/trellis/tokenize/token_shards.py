@@ -94,15 +94,18 @@ class TokenShards:
     def write(self, path: Path, documents: Documents, orders: Iterable[np.ndarray], tokens: int, progress: Bar) -> None:
         """Writes the documents at the places that `orders` give, one after the other, to `path`, up to `tokens` tokens.
         Raises TrellisError when the disk is full."""
-        left = tokens
+        left, window = tokens, np.empty(0, np.uint16)
         try:
             with path.open("wb") as file:
                 for places in (some for order in orders for some in _windows(order, documents.length)):
-                    window = self._gathered(documents.begin[places], documents.length[places].astype(np.int64))[:left]
-                    file.write(window)
-                    left -= len(window)
-                    progress.advance(len(window))
-                    del window  # before the next one is made
+                    length = documents.length[places].astype(np.int64)
+                    size = int(length.sum())
+                    if len(window) < size:
+                        window = np.empty(size + WINDOW // 8, np.uint16)  # the next one may be larger
+                    self._gather(documents.begin[places], length, window)
+                    written = file.write(window[: min(size, left)]) // 2
+                    left -= written
+                    progress.advance(written)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -111,10 +114,9 @@ class TokenShards:
                 "run again"
             ) from None
 
-    def _gathered(self, begin: np.ndarray, length: np.ndarray) -> np.ndarray:
-        """The documents' tokens one after the other; each shard is read from its beginning to its end."""
+    def _gather(self, begin: np.ndarray, length: np.ndarray, window: np.ndarray) -> None:
+        """Puts the documents' tokens one after the other into `window`; each shard is read from beginning to end."""
         target = np.cumsum(length) - length
-        window = np.empty(int(length.sum()), np.uint16)
         order = np.argsort(begin)
         begin, length, target = begin[order], length[order], target[order]
         bounds = np.searchsorted(begin, self.begins)
@@ -127,7 +129,6 @@ class TokenShards:
             starts, sizes = begin[first:last] - self.begins[shard], length[first:last]
             for to, start, size in zip(target[first:last].tolist(), starts.tolist(), sizes.tolist(), strict=True):
                 window[to : to + size] = tokens[start : start + size]
-        return window
 
 
 def _again(path: Path) -> str:
