@@ -113,6 +113,16 @@ def test_adopting_a_code_change_carries_it_and_all_below_over(made):
     assert not plan.report.manifest.exists()
 
 
+def test_what_stands_beside_a_result_goes_with_it(made):
+    (made.jobs[0].folder / "speed.jsonl").write_text("{}")
+    (made.jobs[0].folder / "tracking").mkdir()
+    (made.jobs[0].folder / "tracking/events").write_text("seen")
+    plan = chain(codes={"base": {**CODE, "trellis.a": "2"}})
+    adopt(plan, ["pretrain/*"], "only a log line")
+    assert (plan.jobs[0].folder / "speed.jsonl").read_text() == "{}"
+    assert (plan.jobs[0].folder / "tracking/events").read_text() == "seen"
+
+
 @pytest.mark.parametrize(
     "plan",
     [

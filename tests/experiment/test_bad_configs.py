@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from trellis.errors import TrellisError
+from trellis.experiment.prereg import Contrast, Metric
 from trellis.experiment.reading import read_yaml
 from trellis.experiment.section import complete, semantic
 from trellis.experiment.whole import load_experiment
@@ -146,6 +148,25 @@ def test_each_mistake_of_the_preregistration_is_one_sentence(workflow, path, val
     message = str(caught.value)
     assert "config/prereg.yaml: demo" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacking"),
+    [
+        ("schema", {"ast", "execution"}),
+        ("extraction", {"ast", "execution"}),
+        ("function_calling", {"execution"}),
+        ("json_schema", {"ast", "execution", "exact", "leaf_f1"}),
+        ("text_to_sql", {"ast", "schema_valid", "exact", "leaf_f1", "key_f1"}),
+        ("format", {"ast", "execution", "schema_valid"}),
+    ],
+)
+def test_a_kind_of_suite_measures_what_its_scorer_gives(kind, lacking):
+    pair = {"treatment": "a", "control": "b", "suite": "x", "split": "all"}
+    refused = {
+        metric for metric in get_args(Metric) if Contrast.model_validate(pair | {"metric": metric}).impossible(kind)
+    }
+    assert refused == lacking
 
 
 def test_a_mode_that_is_not_generated_cannot_be_compared(workflow):

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from pools import MATHS, Tables
 from publishing import publish
 from trellis.command import execute
-from trellis.documents import SCHEMA, document_id, write_table
+from trellis.documents import SCHEMA, document_id, read_rows, write_table
 from trellis.records import write_records
 
 FIRST, LAST = "ba ce di fo gu ha je ki lo mu", "ran les mit nos tur"
@@ -59,6 +59,26 @@ def tokenizer(tmp_path_factory) -> Path:
     (folder / "tokenizer").mkdir()
     bpe.save(str(folder / "tokenizer/tokenizer.json"))
     return publish(folder, "tokenize", "tokenizer", "tokenizer")
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """tokens(folders) -> the token counts of the documents in these folders, as encoding leaves them: here, invented from
+    the lengths of the texts."""
+
+    def make(folders: list[Path], place: str = "tokens") -> Path:
+        schema = pa.schema([("doc_id", pa.uint64()), ("n_tokens", pa.uint32())])
+        for folder in folders:
+            rows = (
+                {"doc_id": row["doc_id"], "n_tokens": 3 + len(row["text"]) // 2} for row in read_rows(tables(folder))
+            )
+            write_table(tmp_path / place / f"tokens/{folder.name}.parquet", schema, rows)
+        return publish(tmp_path / place, "tokenize", "encode", "encode")
+
+    def tables(folder: Path) -> list[Path]:
+        return sorted((folder / "documents").iterdir())
+
+    return make
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ SIGNATURE = {"ngram": 5, "bands": 14, "rows": 8}
 
 
 @pytest.fixture
-def filtered(make_spec, documents, tokenizer, schemas, tmp_path):
+def filtered(make_spec, documents, tokens, schemas, tmp_path):
     """filtered({source: {native id: text}}, ...) -> (the manifest of duplicates, native id by doc_id)."""
 
     def run(sources, records=(), shards=1, name="one", signatures=None, **rules):
@@ -25,7 +25,7 @@ def filtered(make_spec, documents, tokenizer, schemas, tmp_path):
                 "decontamination": {},
                 "reference_tokenizer": None,
             }
-            inputs = {"documents": [folder], "tokenizer": [tokenizer], "schemas": [reference]}
+            inputs = {"documents": [folder], "tokens": [tokens([folder], f"{name}-{source}")], "schemas": [reference]}
             spec = make_spec("filter", "features", f"features-{source}", config, inputs)
             execute(spec, tmp_path / name / f"features-{source}")
             features.append(tmp_path / name / f"features-{source}")

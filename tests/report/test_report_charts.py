@@ -86,6 +86,7 @@ def test_plain_text_stays_as_it_is():
         (wording.count(1234567), "1,234,567"),
         (wording.short(2_172_672), "2.17M"),
         (wording.short(20_000_000_000), "20B"),
+        (wording.short(6.0585e19), "6.06e19"),
         (wording.short(0), "0"),
         (wording.duration(3.21), "3.2 s"),
         (wording.duration(59.96), "1 min 00 s"),

@@ -51,7 +51,9 @@ def gpus(wanted=1):
 def launcher():
     """What starts a pretraining: one process, or one for each of its GPUs."""
     count = gpus(PLAN.config.machine.gpus)
-    return f"torchrun --standalone --nproc-per-node {count}" if count > 1 else "python"
+    # When it is told to stop, ten minutes for a checkpoint. Its own options end at `--`: it would take `--log` for one.
+    torchrun = f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 torchrun --standalone --nproc-per-node {count} --no-python -- python"
+    return torchrun if count > 1 else "python"
 
 
 def wanted_report():

@@ -13,16 +13,15 @@ rule pretrain_train:
         "results/pretrain/{job}/benchmark.tsv"
     wildcard_constraints:
         job=results_of("pretrain_train"),
+    retries: 2
     conda:
         "../../envs/trellis.yaml"
     threads: 1
-    retries: 2
     resources:
         gpu=gpus(PLAN.config.machine.gpus),
-    params:
-        launch=launcher(),
     shell:
-        "{params.launch} -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
+        launcher()
+        + " -m trellis.pretrain --spec results/pretrain/{wildcards.job}/spec.json"
         " --out results/pretrain/{wildcards.job} --threads {threads} --log {log}"
 
 

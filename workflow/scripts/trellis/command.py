@@ -4,6 +4,9 @@
 
 A command is a module with `run(spec: Spec, out: Path) -> Result`. It writes its files under `out`; progress that must
 survive an interruption goes to `out/work`, which is removed once the result is published.
+
+Of the processes that torchrun starts together, the first holds the folder, logs and publishes; the others run the command
+and leave nothing but, in the log, why they failed.
 """
 
 import argparse
@@ -23,8 +26,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from trellis import torchrun
 from trellis.errors import TrellisError
 from trellis.manifest import BESIDE, WORK, Manifest, list_files
 from trellis.spec import Spec
@@ -64,7 +69,10 @@ def main(stage: str, online: bool = False) -> None:
     try:
         spec = Spec.load(args.spec).model_copy(update={"threads": args.threads})
         title = f"{stage}_{spec.command} {spec.name}"
-        execute(spec, args.out)
+        if torchrun.rank() == 0:
+            execute(spec, args.out)
+        else:
+            _module(spec).run(spec, args.out)
     except TrellisError as error:
         _fail(f"{title}: {error}", args.log)
     except Exception as error:
@@ -77,7 +85,7 @@ def main(stage: str, online: bool = False) -> None:
 def execute(spec: Spec, out: Path) -> Manifest:
     """Runs the spec's command and publishes its result in `out`. Raises TrellisError when another process is at it."""
     out.mkdir(parents=True, exist_ok=True)
-    module = importlib.import_module(f"trellis.{spec.stage}.{spec.command}")
+    module = _module(spec)
     with _held(out):
         for path in out.iterdir():
             if path.name not in BESIDE - {"manifest.json"} and path.name != WORK:
@@ -100,6 +108,10 @@ def execute(spec: Spec, out: Path) -> Manifest:
         shutil.rmtree(out / WORK, ignore_errors=True)
         LOG.info("done: %d files in %.1f s", len(manifest.files), manifest.run["seconds"])
     return manifest
+
+
+def _module(spec: Spec) -> ModuleType:
+    return importlib.import_module(f"trellis.{spec.stage}.{spec.command}")
 
 
 @contextlib.contextmanager
@@ -163,13 +175,18 @@ def _versions() -> dict[str, str]:
 def _start_log(path: Path | None) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8") if path else logging.StreamHandler()
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True) if path else logging.StreamHandler()
+    handler.setLevel(logging.INFO if torchrun.rank() == 0 else logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
     logging.captureWarnings(True)
 
 
 def _fail(sentence: str, log: Path | None) -> None:
-    LOG.error("%s", sentence)
-    if log:
-        print(f"error: {sentence}; log: {log}", file=sys.stderr)
+    if torchrun.first_to_fail():
+        LOG.error("%s", sentence)
+        if log:
+            print(f"error: {sentence}; log: {log}", file=sys.stderr, flush=True)
+    if torchrun.size() > 1:
+        # An orderly exit would wait for the other processes, which may be waiting for this one.
+        os._exit(1)
     sys.exit(1)

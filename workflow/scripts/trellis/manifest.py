@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from trellis.errors import TrellisError
 
 NAME = "manifest.json"
-# What a result folder may hold beside its result: hand-written by the workflow, never handed on.
-BESIDE = {NAME, "spec.json", "log.txt", "benchmark.tsv", ".lock"}
+# What a result folder may hold beside its result: the workflow's own files, and what differs from run to run (a training's
+# speed, a tracker's files); never handed on.
+BESIDE = {NAME, "spec.json", "log.txt", "benchmark.tsv", ".lock", "speed.jsonl", "tracking"}
 WORK = "work"
 
 
@@ -76,7 +77,7 @@ def list_files(folder: Path, rows: dict[str, int]) -> list[File]:
     files = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and relative.parts[0] != WORK and str(relative) not in BESIDE:
+        if path.is_file() and relative.parts[0] not in {WORK, *BESIDE}:
             name = relative.as_posix()
             files.append(File(path=name, bytes=path.stat().st_size, sha256=file_sha256(path), rows=rows.get(name)))
     return files

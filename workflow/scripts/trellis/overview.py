@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from trellis.budget import rows_per_source
+from trellis.budget import rows_per_source, to_select
 from trellis.experiment.models import Decoder
 from trellis.experiment.whole import Experiment
 from trellis.job import Job
@@ -29,14 +29,16 @@ def describe(name: str, experiment: Experiment) -> Iterator[str]:
             yield f"  {label}: {model.kind}, {counted:,} parameters, mixture {model.mixture}"
             yield f"    {tokens:,} tokens in {steps:,} steps of {recipe.batch_tokens:,} tokens, {flops:.3g} FLOPs"
         else:
-            yield f"  {label}: {model.repo}, {model.parameters:,} parameters, {model.training_tokens:,} tokens"
+            yield f"  {label}: {model.origin}, {model.parameters:,} parameters, {model.training_tokens:,} tokens"
     for label, mixture in experiment.mixtures.items():
         yield ""
         yield f"mixture {label}: {mixture.tokens:,} tokens"
         rows = rows_per_source(mixture, recipe.context)
         for source, share in mixture.sources.items():
             percent = 100 * share.tokens / mixture.tokens
-            yield f"  {source}: {share.tokens:,} tokens ({percent:.1f} %), {rows[source]:,} rows, {share.select}"
+            unique = to_select(share.tokens, share.repeat)
+            again = "" if share.repeat == 1 else f", {unique:,} different ones read {share.repeat:g} times"
+            yield f"  {source}: {share.tokens:,} tokens ({percent:.1f} %){again}, {rows[source]:,} rows, {share.select}"
     primary = experiment.prereg.primary
     yield ""
     yield f"primary comparison: {primary.treatment} minus {primary.control}"

@@ -118,8 +118,11 @@ def _give_address(job: Job, old: Manifest, reason: str) -> None:
         except OSError:
             shutil.copy2(old.folder / file.path, target)
     for name in BESIDE - {NAME, ".lock"}:
-        if (old.folder / name).exists():
-            shutil.copy2(old.folder / name, job.folder / name)
+        source = old.folder / name
+        if source.is_dir():
+            shutil.copytree(source, job.folder / name, dirs_exist_ok=True)
+        elif source.exists():
+            shutil.copy2(source, job.folder / name)
     record = {"from": old.fingerprint, "reason": reason}
     old.model_copy(
         update={

@@ -15,9 +15,8 @@ from trellis.download.reading import Reading, Unreadable
 from trellis.download.tables import batches
 from trellis.download.writer import DocumentWriter
 from trellis.errors import TrellisError
-from trellis.experiment.lock import PinnedFile
 from trellis.experiment.sources import Rules
-from trellis.manifest import file_sha256
+from trellis.local_files import locked_files
 from trellis.progress import bar
 from trellis.spec import Spec
 
@@ -28,7 +27,7 @@ TABLE = "documents/000.parquet"
 def run(spec: Spec, out: Path) -> Result:
     """Raises TrellisError when a local file has changed, or a file is not what its suffix and the reader say."""
     source, reader, rules = spec.config["source"], spec.config["reader"], Rules.model_validate(spec.config["rules"])
-    files = _local(spec) if spec.config["local"] else _fetched(spec)
+    files = locked_files(spec) if spec.config["local"] else _fetched(spec)
     with bar(f"reading {source}", sum(path.stat().st_size for path in files.values()), "bytes") as progress:
         reading = Reading(spec.config["shard"], spec.config["shards"], progress.advance)
         with DocumentWriter(out / TABLE, source, rules, reading) as writer:
@@ -56,19 +55,6 @@ def _fetched(spec: Spec) -> dict[str, Path]:
     made = spec.input("files")
     folder = made.folder / "files"
     return {f"{made.metrics['repo']}/{path.relative_to(folder).as_posix()}": path for path in made.paths("files/")}
-
-
-def _local(spec: Spec) -> dict[str, Path]:
-    """The files of this machine, by their path in the lock, each still what was locked."""
-    again, found = f"run `python -m trellis lock {spec.experiment}` again", {}
-    for name, pinned in sorted(spec.config["local"].items()):
-        path, pin = Path(name), PinnedFile.model_validate(pinned)
-        if not path.is_file():
-            raise TrellisError(f"{name}, which the lock pins, is not there; put it back, or {again}")
-        if path.stat().st_size != pin.bytes or file_sha256(path) != pin.sha256:
-            raise TrellisError(f"{name} has changed since it was locked; put back what was locked, or {again}")
-        found[name] = path
-    return found
 
 
 class _Shard:

@@ -7,6 +7,8 @@ from pydantic import Field, PositiveInt
 from trellis.experiment.section import Section
 from trellis.experiment.selection import RANDOM
 
+MOST_REPEATS = 10
+
 
 class Share(Section):
     """One source's part of a mixture; `select` is a rule of `filter.selection` by name, or `random` (by seeded hash).
@@ -16,7 +18,7 @@ class Share(Section):
 
     tokens: PositiveInt
     select: str = RANDOM
-    repeat: float = Field(default=1.0, ge=0.25, le=10)
+    repeat: float = Field(default=1.0, ge=0.25, le=MOST_REPEATS)
 
 
 class Mixture(Section):

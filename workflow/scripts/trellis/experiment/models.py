@@ -49,12 +49,20 @@ class Pretrained(_Released, OnHub):
 
     kind: Literal["pretrained"]
 
+    @property
+    def origin(self) -> str:
+        return self.repo
+
 
 class PretrainedFolder(_Released):
     """A causal language model in a folder on this machine, pinned by the lock's `local`."""
 
     kind: Literal["pretrained_folder"]
-    folder: str
+    folder: str = Field(pattern=r"^[^*]+$")
+
+    @property
+    def origin(self) -> str:
+        return self.folder
 
 
 Model = Annotated[Llama | GptNeox | Pretrained | PretrainedFolder, Field(discriminator="kind")]

@@ -25,7 +25,7 @@ BY_SCHEMA = ("near", "far", "held_out_feature")
 OWN = {"ast": "function_calling", "execution": "text_to_sql"}
 LACKING = {
     "json_schema": ("exact", "leaf_f1"),  # no gold: any instance of the schema is an answer
-    "text_to_sql": ("schema_valid", "leaf_f1", "key_f1"),
+    "text_to_sql": ("schema_valid", "exact", "leaf_f1", "key_f1"),
     "format": ("schema_valid",),
 }
 

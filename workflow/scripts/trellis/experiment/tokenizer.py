@@ -16,7 +16,7 @@ class _Tokens(Section):
     order, where the tokenizer does not have them already."""
 
     vocab_size: Vocabulary
-    special_tokens: list[str] = []
+    special_tokens: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class TrainedTokenizer(_Tokens):
@@ -40,7 +40,7 @@ class FileTokenizer(_Tokens):
     """A `tokenizer.json` on this machine, pinned by the lock's `local`."""
 
     kind: Literal["file"]
-    path: str
+    path: str = Field(pattern=r"^[^*]+$")
 
 
 class HubTokenizer(_Tokens, OnHub):

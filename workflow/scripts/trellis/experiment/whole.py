@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
+from trellis.budget import to_select
 from trellis.errors import TrellisError
 from trellis.experiment.classify import Classify
 from trellis.experiment.evaluation import Evaluation
@@ -215,11 +216,13 @@ def _hub_contradictions(experiment: Experiment):
         parts = [part for part in source.parts if part.kind == "hub"]
         offered = sum(part.tokens for part in parts)
         for mixture, shares in experiment.mixtures.items():
-            asked = shares.sources[name].tokens if name in shares.sources else 0
-            if parts and offered < asked:
+            share = shares.sources.get(name)
+            if parts and share and offered < (asked := to_select(share.tokens, share.repeat)):
+                again = "" if share.repeat == 1 else f", to be read {share.repeat:g} times"
                 yield (
                     f"sources.{name}.parts",
-                    f"the parts offer {offered:,} tokens, and mixtures.{mixture} asks for {asked:,}; raise their `tokens`",
+                    f"the parts offer {offered:,} tokens, and mixtures.{mixture} asks for {asked:,}{again}; raise their "
+                    "`tokens`",
                 )
 
 

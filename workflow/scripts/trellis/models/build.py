@@ -10,7 +10,8 @@ from trellis.experiment.models import Decoder, GptNeox, Llama
 
 
 def configuration(model: Decoder, vocab_size: int, context: int, end_token: int) -> PreTrainedConfig:
-    """The transformers configuration; `end_token` begins, ends and pads, as GPT-NeoX's only special token does."""
+    """The transformers configuration; `end_token` begins and ends, as GPT-NeoX's only special token does. Nothing is said
+    to be padding: transformers' Llama learns no embedding for what is, and this one stands between documents."""
     common = {
         "vocab_size": vocab_size,
         "hidden_size": model.hidden_size,
@@ -21,7 +22,6 @@ def configuration(model: Decoder, vocab_size: int, context: int, end_token: int)
         "tie_word_embeddings": model.tie_embeddings,
         "bos_token_id": end_token,
         "eos_token_id": end_token,
-        "pad_token_id": end_token,
         "use_cache": False,
     }
     rope = {"rope_type": "default", "rope_theta": model.rope_theta}
@@ -41,6 +41,7 @@ def build(model: Decoder, vocab_size: int, context: int, end_token: int, seed: i
     config = configuration(model, vocab_size, context, end_token)
     torch.manual_seed(seed)
     module = (LlamaForCausalLM if isinstance(model, Llama) else GPTNeoXForCausalLM)(config)
+    module.generation_config.pad_token_id = end_token
     counted = sum(weight.numel() for weight in module.parameters())
     if counted != model.parameters:
         raise TrellisError(

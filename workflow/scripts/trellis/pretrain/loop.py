@@ -1,182 +1,146 @@
-"""The training loop: rows in, loss down, everything restorable."""
+"""The training loop: steps, and between them what is written down, validated and saved."""
 
-import json
+import contextlib
+import itertools
 import logging
-import math
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from trellis.device import autocast
 from trellis.errors import TrellisError
-from trellis.experiment.pretraining import Pretraining
-from trellis.manifest import write_atomically
-from trellis.pretrain import checkpoint
-from trellis.pretrain.rows import Mixture
-from trellis.pretrain.schedule import learning_rate
-from trellis.progress import bar
+from trellis.pretrain import checkpoint, divergence
+from trellis.pretrain.checkpoint import Identity
+from trellis.pretrain.journal import Journal
+from trellis.pretrain.speed import Cost, Speedometer
+from trellis.pretrain.tracking import NoTracker, Tracker
+from trellis.pretrain.trainer import Taken, Trainer
+from trellis.progress import Bar, bar
 
 LOG = logging.getLogger("trellis")
 
 
 class Loop:
-    """Trains `module` on `mixture` by `recipe`. `work` keeps checkpoint and metrics of a run that is not finished."""
+    """Trains to the last step, from the checkpoint in `work` if there is one, which must belong to `identity`. Of several
+    processes the first one writes: the journal, the checkpoints, and to the tracker that `track` opens after the steps
+    that are done already."""
 
     def __init__(
         self,
-        module: torch.nn.Module,
-        mixture: Mixture,
-        recipe: Pretraining,
-        device: torch.device,
+        trainer: Trainer,
         work: Path,
-        fingerprint: str,
+        identity: Identity,
+        cost: Cost,
+        track: Callable[[int], Tracker] = NoTracker,
     ) -> None:
-        self.module, self.mixture, self.recipe, self.device = module.to(device), mixture, recipe, device
-        self.work, self.fingerprint = work, fingerprint
-        self.batch_rows = recipe.batch_tokens // recipe.context
-        self.steps = mixture.steps(self.batch_rows)
-        if recipe.gradient_checkpointing:
-            self.module.gradient_checkpointing_enable()
-        self.forward = torch.compile(self.module) if recipe.compile else self.module
-        self.optimizer = _adamw(self.module, recipe)
-        self.stopped = False
-        self.tokens_per_second = 0.0
+        self.trainer, self.work, self.identity, self.track = trainer, work, identity, track
+        self.recipe, self.world = trainer.recipe, trainer.world
+        self.speedometer = Speedometer(cost, trainer.device)
+        self.journal: Journal | None = None
+        self.taken: list[Taken] = []
+        self.saved = 0.0
+        self.note = ""
 
-    def run(self) -> list[dict]:
-        """Trains to the last step, from the checkpoint if there is one; returns the lines of metrics.jsonl."""
-        self.work.mkdir(exist_ok=True)
-        done = checkpoint.load(self.work, self.fingerprint, self.module, self.optimizer)
-        lines = _kept_lines(self.work / "metrics.jsonl", done)
+    def run(self) -> None:
+        """Raises TrellisError when SIGTERM stops it, when a loss is no number or when nothing more can be written; run
+        again, it goes on."""
+        done, steps = checkpoint.load(self.work, self.identity, self.trainer.state), self.trainer.steps
         if done:
             LOG.info("going on from the checkpoint of step %d", done)
-        begun = saved = time.monotonic()
-        pending: list[tuple[torch.Tensor, torch.Tensor, float]] = []
-        with _stop_on_sigterm(self), bar("pretraining", self.steps - done, "steps") as progress:
-            for step in range(done, self.steps):
-                pending.append(self._step(step))
-                finished = step + 1
-                save = self.stopped or time.monotonic() - saved > 60 * self.recipe.checkpoint_minutes
-                validate = finished % self.recipe.validation_interval == 0 or finished == self.steps
-                if save or validate or finished % self.recipe.log_interval == 0:
-                    lines += self._collected(pending, finished)
-                    pending = []
-                if validate:
-                    lines.append({**self._position(finished), "validation": self._validate()})
-                if save:
-                    self._save(finished, lines)
-                    saved = time.monotonic()
-                if self.stopped:
-                    raise TrellisError(f"stopped by SIGTERM after step {finished}; run again to go on from there")
-                progress.advance(note=_last_loss(lines))
-        trained = self._position(self.steps)["tokens"] - self._position(done)["tokens"]
-        self.tokens_per_second = trained / (time.monotonic() - begun)
-        return lines
+        batches = zip(range(done, steps), self.trainer.batches(done), strict=True)
+        with self._writing(done), _progress(steps - done, self.world.first) as progress, _sigterm() as received:
+            self.saved = time.monotonic()
+            self.speedometer.start()
+            for step, rows in batches:
+                self.taken.append(self.trainer.step(step, rows))
+                self._between(step + 1, bool(received))
+                progress.advance(note=self.note)
 
-    def _step(self, step: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """One optimizer step; the loss is the mean over all tokens of the batch, whatever the micro-batch."""
-        rate = learning_rate(step, self.steps, self.recipe)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        rows = self.mixture.train.read(self.mixture.batch(step, self.batch_rows))
-        targets = rows.shape[0] * self.recipe.context
-        total = torch.zeros((), device=self.device)
-        for part in rows.split(self.recipe.micro_batch):
-            loss = self._loss(part) / targets
-            loss.backward()
-            total += loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return total, norm, rate
+    def _between(self, finished: int, sigterm: bool) -> None:
+        """What is due after `finished` steps; where nothing is, the host does not wait for the device."""
+        overdue = self.journal is not None and time.monotonic() - self.saved > 60 * self.recipe.checkpoint_minutes
+        stop, save = self.world.any(sigterm, overdue)
+        last = finished == self.trainer.steps
+        log = last or finished % self.recipe.log_interval == 0
+        validate = last or finished % self.recipe.validation_interval == 0
+        if not (stop or save or log or validate):
+            return
+        self._collect()
+        if validate:
+            self._write([{**self._position(finished), "validation": self.trainer.validate()}])
+        if log and self.journal:
+            self.journal.speed({**self._position(finished), **self.speedometer.reading()})
+        if (stop or save or last) and self.journal:
+            self._save(finished)
+        if stop:
+            raise TrellisError(f"stopped by SIGTERM after step {finished}; run again to go on from there")
+        self.speedometer.start()
 
-    def _loss(self, rows: torch.Tensor) -> torch.Tensor:
-        """The summed loss of rows [rows, context + 1] in nats, in float32."""
-        rows = rows.to(self.device, non_blocking=True)
-        with autocast(self.device, self.recipe.precision):
-            logits = self.forward(input_ids=rows[:, :-1], use_cache=False).logits
-        return F.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten(), reduction="sum")
+    def _collect(self) -> None:
+        """Writes down the steps since the last time: here alone the host waits for the device. Raises TrellisError for a
+        loss that is no number, before a checkpoint could keep what came of it."""
+        read = torch.stack([torch.stack((taken.loss, taken.norm)) for taken in self.taken]).tolist()
+        losses = self.world.summed([loss for loss, _ in read])
+        lines = [
+            {**self._position(taken.step + 1), "loss": loss, "lr": taken.rate, "gradient_norm": norm}
+            for taken, loss, (_, norm) in zip(self.taken, losses, read, strict=True)
+        ]
+        self.speedometer.stop(lines[-1]["tokens"] - self.trainer.tokens(self.taken[0].step))
+        self.taken = []
+        good = list(itertools.takewhile(divergence.is_finite, lines))
+        self._write(good)
+        if good != lines:
+            self._refuse(lines[len(good)])
+        self.note = f"loss {losses[-1]:.3f}, {self.speedometer.rate:,.0f} tokens/s"
 
-    @torch.no_grad()
-    def _validate(self) -> dict:
-        """Loss in nats per token and bits per byte over all validation rows, and bits per byte of each source."""
-        self.module.eval()
-        nats, tokens, size, sources = 0.0, 0, 0, {}
-        for name, (rows, text_bytes) in self.mixture.validation.items():
-            numbers = torch.arange(len(rows)).numpy()
-            parts = rows.read(numbers).split(self.recipe.micro_batch)
-            loss = sum(self._loss(part).item() for part in parts)
-            sources[name] = loss / math.log(2) / text_bytes
-            nats, tokens, size = nats + loss, tokens + len(rows) * self.recipe.context, size + text_bytes
-        self.module.train()
-        return {"loss": nats / tokens, "bits_per_byte": nats / math.log(2) / size, "sources": sources} if tokens else {}
-
-    def _collected(self, pending: list[tuple[torch.Tensor, torch.Tensor, float]], finished: int) -> list[dict]:
-        """The metrics of the last steps: the one place where the host waits for the device. Raises TrellisError for a
-        loss that is no number, before a checkpoint could keep it."""
-        losses = torch.stack([loss for loss, _, _ in pending]).tolist()
-        norms = torch.stack([norm for _, norm, _ in pending]).tolist()
-        lines = []
-        for step, loss, norm, (_, _, rate) in zip(
-            range(finished - len(pending), finished), losses, norms, pending, strict=True
-        ):
-            if not math.isfinite(loss):
-                rows = self.mixture.batch(step, self.batch_rows)
-                raise TrellisError(
-                    f"the loss is {loss} at step {step + 1}, which read rows {rows[:4].tolist()}... of the mixture; the last "
-                    f"good checkpoint is kept in {self.work}; lower pretraining.max_lr or look at these rows"
-                )
-            lines.append({**self._position(step + 1), "loss": loss, "lr": rate, "gradient_norm": norm})
-        return lines
+    def _refuse(self, line: dict[str, Any]) -> None:
+        batch = self.trainer.mixture.batch(line["step"] - 1, self.trainer.batch_rows)
+        read = [self.trainer.mixture.train.place(number) for number in batch]
+        if self.journal:
+            divergence.write(line, read, self.work)
+        raise divergence.sentence(line, read, self.work)
 
     def _position(self, finished: int) -> dict[str, int]:
-        tokens = min(finished * self.batch_rows, len(self.mixture.order)) * self.recipe.context
-        return {"step": finished, "tokens": tokens}
+        return {"step": finished, "tokens": self.trainer.tokens(finished)}
 
-    def _save(self, finished: int, lines: list[dict]) -> None:
-        write_lines(self.work / "metrics.jsonl", lines)
-        checkpoint.save(self.work, self.fingerprint, finished, self.module, self.optimizer)
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        if self.journal:
+            self.journal.metrics(lines)
+
+    def _save(self, finished: int) -> None:
+        self.journal.sync()
+        checkpoint.save(self.work, self.identity, finished, self.trainer.state)
+        self.saved = time.monotonic()
         LOG.info("checkpoint after step %d", finished)
 
-
-def _last_loss(lines: list[dict]) -> str:
-    return next((f"loss {line['loss']:.3f}" for line in reversed(lines) if "loss" in line), "")
-
-
-def write_lines(path: Path, lines: list[dict]) -> None:
-    """Writes JSON lines, the old ones until all new ones are there."""
-    write_atomically(path, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
-
-
-def _adamw(module: torch.nn.Module, recipe: Pretraining) -> torch.optim.AdamW:
-    """Weight decay on matrices only: norms and biases have nothing to shrink for."""
-    matrices = [weight for weight in module.parameters() if weight.ndim >= 2]
-    others = [weight for weight in module.parameters() if weight.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=recipe.max_lr, betas=recipe.betas, fused=True
-    )
+    @contextlib.contextmanager
+    def _writing(self, done: int) -> Iterator[None]:
+        """Opens the journal, if this is the process that keeps one."""
+        if not self.world.first:
+            yield
+            return
+        self.work.mkdir(exist_ok=True)
+        self.journal = Journal(self.work, done, self.track)
+        try:
+            yield
+        finally:
+            self.journal.close()
 
 
-def _kept_lines(path: Path, done: int) -> list[dict]:
-    """The metrics up to the checkpoint; what came after it will come again."""
-    if not done or not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line["step"] <= done]
+def _progress(steps: int, shown: bool) -> contextlib.AbstractContextManager[Bar]:
+    label, unit = "pretraining", "steps"
+    return bar(label, steps, unit) if shown else contextlib.nullcontext(Bar(label, steps, unit, None))
 
 
-@contextmanager
-def _stop_on_sigterm(loop: Loop) -> Iterator[None]:
-    def stop(*_) -> None:
-        loop.stopped = True
-
-    before = signal.signal(signal.SIGTERM, stop)
+@contextlib.contextmanager
+def _sigterm() -> Iterator[list[int]]:
+    """A list that is not empty once the process was told to stop."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
-        yield
+        yield received
     finally:
         signal.signal(signal.SIGTERM, before)

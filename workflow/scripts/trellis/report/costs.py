@@ -4,9 +4,12 @@ from typing import Any
 
 from trellis.report.results import Results
 
+SPEED = ("tokens_per_second", "mfu", "hfu", "peak_gpu_mib", "gpus", "hardware")
+
 
 def costs_section(results: Results) -> dict[str, Any]:
-    """Rows by stage (jobs, summed seconds, highest memory) and by job."""
+    """Rows by stage (jobs, summed seconds, highest memory), by job, and the speed of every pretraining, None for what was
+    not measured."""
     stages: dict[str, dict[str, Any]] = {}
     for made in results.manifests:
         run = made.run
@@ -21,6 +24,9 @@ def costs_section(results: Results) -> dict[str, Any]:
     return {
         "stages": stages,
         "jobs": results.manifests,
+        "pretrainings": [
+            (made.name, {key: made.run.get(key) for key in SPEED}) for made in results.of("pretrain", "train")
+        ],
         "seconds": sum(row["seconds"] for row in stages.values()),
         "peak_mib": max((row["peak_mib"] for row in stages.values()), default=0.0),
     }

@@ -12,7 +12,8 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def pretraining_section(results: Results, experiment: dict[str, Any], arms: list[Arm]) -> dict[str, Any]:
-    """Charts of training and validation loss, and a row per model; models without a pretraining here are named."""
+    """Charts of training and validation loss, a row per model, and its last validation by source ({source: {loss,
+    bits_per_byte}}); models without a pretraining here are named."""
     trained, validated, rows, by_source, elsewhere = [], [], [], {}, []
     for arm in arms:
         made = results.find("pretrain", "train", arm.name)

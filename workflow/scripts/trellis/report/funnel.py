@@ -17,6 +17,15 @@ FATES = (
     ("not_taken", "not taken", "unused"),
     ("selected", "selected", "selected"),
 )
+# What packing counts of a source: mixture.json's key, words.
+PACKING = {
+    "documents": "Documents read",
+    "unique_documents": "Unique documents",
+    "unique_tokens": "Unique tokens",
+    "cut_documents": "Cut needlessly",
+    "cut_in_reading_order": "If concatenated",
+    "left_over_tokens": "Left-over tokens",
+}
 
 
 def funnel_section(results: Results, experiment: dict[str, Any]) -> dict[str, Any]:
@@ -27,6 +36,8 @@ def funnel_section(results: Results, experiment: dict[str, Any]) -> dict[str, An
         "pairs": duplicates.metrics["pairs"] if duplicates else [],
         "mixtures": [_mixture(results, name, experiment["sources"]) for name in experiment["mixtures"]],
         "fates": FATES,
+        "packing": PACKING,
+        "order": experiment["pretraining"]["packing"].replace("_", " "),
     }
 
 
@@ -88,12 +99,13 @@ def _mixture(results: Results, name: str, sources: dict[str, Any]) -> dict[str, 
         "documents": {key: sum(row["documents"][key] for row in rows) for key in kinds},
         "tokens": {key: sum(row["tokens"][key] for row in rows) for key in kinds},
         "budget": {key: sum(row[key] or 0 for row in rows) for key in ("asked", "available", "granted", "packed")},
+        "packing": {key: sum(entry[key] for entry in granted.values()) for key in PACKING} if packed else None,
         "chart": stacked_bars(f"What became of the documents: mixture {name}", bars),
     }
 
 
 def _row(source: str, plan: dict[str, Any], packed: dict[str, Any] | None) -> dict[str, Any]:
-    """A source's fates and budget; `packed` (rows) is None where nothing was packed of it."""
+    """A source's fates and budget; `packed` (rows) and `packing` are None where nothing was packed of it."""
     fates = {unit: {**plan[unit]} for unit in ("documents", "tokens")}
     for counts in fates.values():
         counts["not_taken"] = counts["available"] - counts["selected"]
@@ -106,6 +118,7 @@ def _row(source: str, plan: dict[str, Any], packed: dict[str, Any] | None) -> di
         "available": plan["available_tokens"] if plan["asked_tokens"] else 0,
         "granted": packed["granted_tokens"] if packed else None,
         "packed": packed["rows"] if packed else None,
+        "packing": packed,
         "selection_ratio": plan["selection_ratio"],
         "relevance": plan["relevance"],
         "complexity": plan["complexity"],

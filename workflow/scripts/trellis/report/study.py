@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+from trellis.manifest import Manifest
 from trellis.report.results import Results
 from trellis.report.wording import listed
 
-ARCHITECTURES = {"llama": "LLaMA", "gpt_neox": "GPT-NeoX", "pretrained": "pretrained elsewhere"}
+ARCHITECTURES = {
+    "llama": "LLaMA",
+    "gpt_neox": "GPT-NeoX",
+    "pretrained": "pretrained elsewhere",
+    "pretrained_folder": "pretrained elsewhere",
+}
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,29 @@ class Tuning:
 
 
 def read_arms(results: Results, experiment: dict[str, Any]) -> list[Arm]:
-    """The experiment's models in its order, with what was measured where pretraining was measured."""
+    """The experiment's models in its order, with what was measured of them where their pretraining, or their taking in,
+    left a record."""
     arms = []
     for index, (name, model) in enumerate(experiment["models"].items()):
-        trained = results.find("pretrain", "train", name)
-        metrics = trained.metrics if trained else {}
+        made = pretrained_manifest(results, name)
+        metrics = made.metrics if made else {}
+        architecture = metrics.get("architecture", model["kind"])
         arms.append(
             Arm(
                 name=name,
                 index=index,
-                architecture=ARCHITECTURES.get(model["kind"], model["kind"]),
+                architecture=ARCHITECTURES.get(architecture, architecture),
                 mixture=model.get("mixture"),
                 parameters=metrics.get("parameters", model.get("parameters")),
                 tokens=metrics.get("tokens", model.get("training_tokens")),
             )
         )
     return arms
+
+
+def pretrained_manifest(results: Results, name: str) -> Manifest | None:
+    """The record of a model's pretraining here or, if others pretrained it, of its taking in."""
+    return results.find("pretrain", "train", name) or results.find("pretrain", "pretrained", name)
 
 
 def tuned_names(experiment: dict[str, Any]) -> list[tuple[str, int, str]]:

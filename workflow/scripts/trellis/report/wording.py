@@ -1,22 +1,17 @@
 """How numbers and foreign text are written: the same way in every section, and never as markup."""
 
-import unicodedata
+from trellis import visible as foreign
 
 MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
-# Control and format characters (bidi overrides, zero-width, tags), lone surrogates, non-characters, line separators.
-HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 
 
 def visible(value: object) -> object:
-    """Foreign text with every character that would hide or reorder text spelled as its code point, `⟨U+202E⟩`; escaping
-    is the template's. Runs on whatever a template prints."""
+    """Foreign text with what would hide or reorder it spelled out; escaping is the template's. Runs on whatever a template
+    prints."""
     # What a macro has made is markup already, of text that came through here.
     if not isinstance(value, str) or hasattr(value, "__html__") or (value.isascii() and value.isprintable()):
         return value
-    return "".join(
-        f"⟨U+{ord(char):04X}⟩" if char not in "\n\t" and unicodedata.category(char) in HIDDEN else char
-        for char in value
-    )
+    return foreign.visible(value)
 
 
 def count(value: float | None) -> str:
@@ -41,7 +36,9 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def short(value: float) -> str:
-    """A large number in three digits: 300k, 2.10M, 20.0B."""
+    """A large number in three digits: 300k, 2.1M, 20B, 6.06e19."""
+    if abs(value) >= 1e15:
+        return f"{value:.2e}".replace("e+", "e")
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"

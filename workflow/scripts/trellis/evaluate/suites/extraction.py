@@ -90,22 +90,20 @@ def make_task(stratum: str, rng: random.Random) -> tuple[dict[str, Any], str, li
     sentences += [Sentence(scene, None) for scene in rng.sample(domain.scenes, rng.randint(*scenes))]
     rng.shuffle(sentences)
     named = dict.fromkeys(each.record for each in sentences if each.record is not None)
-    return make_schema(domain, asked), " ".join(each.text for each in sentences), [drawn[place] for place in named]
+    return make_schema(domain, asked, len(drawn)), " ".join(each.text for each in sentences), [drawn[place] for place in named]
 
 
-def make_schema(domain: Domain, fields: list[Field]) -> dict[str, Any]:
-    """An array of closed objects; the domain's words are its description."""
+def make_schema(domain: Domain, fields: list[Field], records: int) -> dict[str, Any]:
+    """An array of closed objects; where there are several, its description says which and in what order."""
     properties = {domain.identity: {"type": "string"}} | {each.name: each.kind.schema() for each in fields}
-    return {
-        "type": "array",
-        "description": f"all {domain.plural}, in the order in which the text first names them",
-        "items": {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        },
+    order = {"description": f"all {domain.plural}, in the order in which the text first names them"}
+    items = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
     }
+    return {"type": "array", **(order if records > 1 else {}), "items": items}
 
 
 def _sentence(

@@ -1,6 +1,7 @@
 """The databases of the text-to-SQL suite: themes of two tables, columns drawn from them, and rows that the prompt hides."""
 
 import random
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 Rows = dict[str, list[list[Any]]]
@@ -35,10 +36,12 @@ class Table(NamedTuple):
 
 
 class Database(NamedTuple):
-    """Each row of `child` belongs to a row of `parent`, by the column `key`; some parents have none."""
+    """Each row of `child` belongs to a row of `parent`, by its first column after those of its own: `key`. A database that
+    is `alone` has no parents."""
 
     parent: Table
     child: Table
+    alone: bool = False
 
     @property
     def key(self) -> str:
@@ -46,12 +49,16 @@ class Database(NamedTuple):
 
     def statements(self) -> list[str]:
         """CREATE TABLE of the parent and of the child."""
-        made = []
-        for table, key in ((self.parent, []), (self.child, [f"{self.key} INTEGER"])):
-            columns = ["id INTEGER PRIMARY KEY", "name TEXT", *key]
-            columns += [f"{each.name} {each.type}" for each in table.columns]
-            made.append(f"CREATE TABLE {table.table} ({', '.join(columns)})")
-        return made
+        parent, child = (
+            ["id INTEGER PRIMARY KEY", "name TEXT", *(f"{each.name} {each.type}" for each in table.columns)]
+            for table in (self.parent, self.child)
+        )
+        if self.alone:
+            return [f"CREATE TABLE {self.child.table} ({', '.join(child)})"]
+        return [
+            f"CREATE TABLE {self.parent.table} ({', '.join(parent)})",
+            f"CREATE TABLE {self.child.table} ({', '.join([*child, f'{self.key} INTEGER'])})",
+        ]
 
 
 NAMES = (
@@ -196,21 +203,23 @@ def draw_database(number: int, rng: random.Random) -> Database:
 
 
 def fill(database: Database, rng: random.Random) -> Rows:
-    """Rows of both tables. No number occurs twice in a column, so that every order is one; a parent has no child."""
-    parents, count = database.parent.names[:PARENTS], rng.randint(FEWEST, MOST)
+    """Rows of the tables. No number occurs twice in a column, so that every order is one; one parent has no child."""
+    count = rng.randint(FEWEST, MOST)
+    parents = _rows(database.parent, database.parent.names[:PARENTS], rng)
+    children = _rows(database.child, rng.sample(database.child.names[PARENTS:], count), rng)
+    if database.alone:
+        return {database.child.table: children}
     used = rng.sample(range(1, PARENTS + 1), PARENTS - 1)
     keys = [*used, *(rng.choice(used) for _ in range(count - len(used)))]
-    names = rng.sample(database.child.names[PARENTS:], count)
-    parent_cells = [_cells(each, PARENTS, rng) for each in database.parent.columns]
-    child_cells = [_cells(each, count, rng) for each in database.child.columns]
     return {
-        database.parent.table: [
-            [place + 1, parents[place], *(each[place] for each in parent_cells)] for place in range(PARENTS)
-        ],
-        database.child.table: [
-            [place + 1, names[place], keys[place], *(each[place] for each in child_cells)] for place in range(count)
-        ],
+        database.parent.table: parents,
+        database.child.table: [[*row, key] for row, key in zip(children, keys, strict=True)],
     }
+
+
+def _rows(table: Table, names: Sequence[str], rng: random.Random) -> list[list[Any]]:
+    columns = [_cells(each, len(names), rng) for each in table.columns]
+    return [[place + 1, name, *(cells[place] for cells in columns)] for place, name in enumerate(names)]
 
 
 def _cells(column: Column, count: int, rng: random.Random) -> list[Any]:

@@ -37,7 +37,7 @@ class Draw(NamedTuple):
 
     def bounds(self, column: Column) -> list[Any]:
         """Two numbers that the column holds, neither the lowest nor the highest, in order."""
-        place = 3 + self.database.child.columns.index(column)
+        place = 2 + self.database.child.columns.index(column)
         values = sorted(row[place] for row in self.rows[self.database.child.table])
         return sorted(self.rng.sample(values[1:-1], 2))
 

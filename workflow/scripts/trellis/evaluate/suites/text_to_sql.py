@@ -2,7 +2,8 @@
 
 The prompt shows the tables and not their rows: there are two fillings of these, drawn until the gold query gives other rows
 over each, and until each careless query (see `sql_questions`) differs from it over one of them. So no constant is an
-answer. The questions of a database, one a stratum, are a cluster.
+answer. The questions of a database, one a stratum, are a cluster. Where nothing is joined, every second database is one
+table alone, which fits the context of a small model.
 """
 
 import contextlib
@@ -27,13 +28,13 @@ CANDIDATES = 4
 
 
 def build(suite: TextToSqlSuite, name: str, spec: Spec) -> Built:
-    """The strata in turn, a database each round. The shots take the strata in turn too, each with its own database."""
+    """The strata in turn, a database each round. The shots are of one table each, and no join."""
     shots = []
     with contextlib.closing(Sandbox()) as sandbox:
         for place in range(spec.config["shots"]):
             rng = seeded(suite.seed, "shots", place)
-            database = draw_database(place, rng)
-            question, _ = make_task(list(STRATA)[place % len(STRATA)], database, rng, sandbox)
+            database = draw_database(place, rng)._replace(alone=True)
+            question, _ = make_task(list(STRATA)[place % (len(STRATA) - 1)], database, rng, sandbox)
             shots.append({"messages": messages(database, question), "answer": question.query})
     return Built(make_items(suite, name), shots, suite.items, baselines={"SELECT 1": 0.0})
 
@@ -45,6 +46,7 @@ def make_items(suite: TextToSqlSuite, name: str) -> Iterator[dict[str, Any]]:
             number, place = divmod(index, len(STRATA))
             stratum = list(STRATA)[place]
             database = draw_database(number, seeded(suite.seed, name, "database", number))
+            database = database._replace(alone=number % 2 == 0 and stratum != "join")
             question, check = make_task(stratum, database, seeded(suite.seed, name, index), sandbox)
             yield {
                 "id": f"{name}-{index:05d}",
