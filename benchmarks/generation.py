@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import random
-import statistics
 import tempfile
 import time
 import zipfile
@@ -197,6 +196,7 @@ def dtype_of(args: argparse.Namespace):
 
 
 def print_table(args: argparse.Namespace, rates: dict[str, list[float]], folder: Path) -> None:
+    import numpy as np
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -213,17 +213,14 @@ def print_table(args: argparse.Namespace, rates: dict[str, list[float]], folder:
         "| answered by | tokens/s, median | lowest to highest | tokens/s, of generate as they come | of the same batches |"
     )
     print("|---|---|---|---|---|")
-    peers = [statistics.median(found) for name, found in rates.items() if name.startswith("generate")]
+    medians = {name: float(np.median(found)) for name, found in rates.items()}
+    peers = [middle for name, middle in medians.items() if name.startswith("generate")]
     for name, found in rates.items():
-        median = statistics.median(found)
-        ratios = " | ".join(f"{median / peer:.2f}" for peer in peers)
-        print(f"| {name} | {median:,.0f} | {min(found):,.0f} to {max(found):,.0f} | {ratios} |")
-    held = statistics.median(rates["evaluate_generate, constrained"])
-    print(
-        f"\nA constrained token takes {peers[0] / held:.2f} times as long as one of generate, prompts as they come, ",
-        end="",
-    )
-    print(f"and {peers[1] / held:.2f} times as long as one of the same batches.\n")
+        ratios = " | ".join(f"{medians[name] / peer:.2f}" for peer in peers)
+        print(f"| {name} | {medians[name]:,.0f} | {min(found):,.0f} to {max(found):,.0f} | {ratios} |")
+    one, other = (peer / medians["evaluate_generate, constrained"] for peer in peers)
+    print(f"\nA constrained token takes {one:.2f} times as long as one of generate, prompts as they come, ", end="")
+    print(f"and {other:.2f} times as long as one of the same batches.\n")
 
 
 if __name__ == "__main__":

@@ -206,14 +206,14 @@ def times() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spec = fabricated(Path(folder))
         begin = time.process_time()
-        made = execute(spec, Path(folder) / "out")
+        execute(spec, Path(folder) / "out")
         seconds = time.process_time() - begin
     items = sum(count for count, _ in STUDY.values())
     print(
         f"`evaluate compare` of {items:,} items in 6 suites, 2 modes, 3 models with 3 seeds and base, 10,000 draws: ",
         end="",
     )
-    print(f"{seconds:.1f} s of processor time, {made.run['peak_mib']:.0f} MiB.\n")
+    print(f"{seconds:.1f} s of processor time.\n")
     setting, rng = Setting(LIVE_MULTIPLE, 1), np.random.default_rng(9)
     first, second = setting.draw(1, rng)[:, 0, :, 0]
     pair = ((1, first[None]), (-1, second[None]))

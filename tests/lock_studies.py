@@ -14,6 +14,7 @@ PARTS = {f"data/part-{number:03d}.parquet": bytes([number]) * (1000 + number) fo
 FILES = {"README.md": b"# An example\n", "notes/one.txt": b"short", "notes/é 2.txt": "ü".encode(), **PARTS}
 SECRET = "hf_averysecrettoken"
 CONFIG = Path(__file__).parents[1] / "config"
+SMOKE = CONFIG / "experiments/smoke.yaml"
 
 
 def hub_part(repo: str, *files: str, tokens: int = 10**9, rate: float = 1.0, **more) -> dict:
@@ -31,7 +32,7 @@ def hub_part(repo: str, *files: str, tokens: int = 10**9, rate: float = 1.0, **m
 
 def write_study(root: Path, sources: dict[str, list[dict]], name: str = "study", **changes) -> Path:
     """Writes `config/experiments/<name>.yaml` with `sources` ({name: parts}); `changes` replace whole sections."""
-    content = read_yaml(CONFIG / "experiments/smoke.yaml") | {"lock": "study", "preregistered_as": "smoke"}
+    content = read_yaml(SMOKE) | {"lock": "study", "preregistered_as": "smoke"}
     content["sources"] = {source: {"licence": "CC0-1.0", "parts": parts} for source, parts in sources.items()}
     content["mixtures"] = {"all": {"tokens": 1024, "sources": {next(iter(sources)): {"tokens": 1024}}}}
     for model in content["models"].values():

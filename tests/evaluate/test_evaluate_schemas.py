@@ -35,7 +35,9 @@ def entry(key, **properties):
     return {
         "id": key,
         "question": [[{"role": "user", "content": f"Question {key}?"}]],
-        "function": [{"name": "f", "parameters": {"type": "dict", "properties": properties}}],
+        "function": [
+            {"name": "f", "description": "Does it.", "parameters": {"type": "dict", "properties": properties}}
+        ],
     }
 
 
@@ -79,7 +81,7 @@ def wheels(tmp_path):
 def make_schemas(make_spec, wheels, tmp_path):
     def make(name="schemas", **changes):
         inputs = {"wheels": [path.parent for path in wheels.values()]}
-        config = {"schemas": POOL | changes, "origins": []}
+        config = {"schemas": POOL | changes, "origins": [], "component": 0.5}
         manifest = execute(make_spec("evaluate", "schemas", name, config, inputs), tmp_path / name)
         rows = {file.stem: [json.loads(line) for line in file.read_text().splitlines()] for file in manifest.paths("")}
         return manifest, rows
@@ -182,13 +184,17 @@ def test_a_larger_pool_begins_with_the_smaller_one(make_schemas):
     assert large["training"][:20] == small["training"] and large["held_out"][:10] == small["held_out"]
 
 
-def test_the_reference_holds_every_held_out_schema_and_every_question(make_schemas):
+def test_the_reference_holds_every_held_out_schema_every_question_and_every_function(make_schemas):
     manifest, rows = make_schemas()
     texts = {row["id"]: row["text"] for row in rows["reference"]}
+    functions = {key: json.loads(text) for key, text in texts.items() if key.endswith(":f")}
+    assert functions["live_simple_0:f"]["parameters"]["properties"]["h_num3"] == {"type": "number"}
     for row in rows["held_out"]:
         assert json.loads(texts[row["schema_id"]]) == row["schema"]
     assert texts["live_simple_1"] == "Question live_simple_1?"
-    assert len(texts) == 10 + 2 * 13 == manifest.metrics["reference_texts"]
+    # Both questions of a category have the same function; those in Java and JavaScript are no items.
+    assert len(functions) == 11
+    assert len(texts) == 10 + 2 * 13 + 11 == manifest.metrics["reference_texts"]
 
 
 def test_names_are_limited_evenly_over_kinds_with_function_definitions_first(wheels):
@@ -208,7 +214,9 @@ def test_another_process_gives_the_same_bytes(make_spec, make_schemas, wheels, t
     changes = {"training_strata": STRATA, "held_out_strata": STRATA, "properties": [2, 3]}
     manifest, _ = make_schemas(**changes)
     inputs = {"wheels": [path.parent for path in wheels.values()]}
-    spec = make_spec("evaluate", "schemas", "schemas", {"schemas": POOL | changes, "origins": []}, inputs)
+    spec = make_spec(
+        "evaluate", "schemas", "schemas", {"schemas": POOL | changes, "origins": [], "component": 0.5}, inputs
+    )
     hashes = made_in_another_process(spec, tmp_path / "other", "7")
     assert hashes == {file.path: file.sha256 for file in manifest.files}
 
@@ -239,7 +247,7 @@ def test_the_study_gets_its_pool(wheel, make_spec, tmp_path):
         folder.mkdir()
         (folder / wheel(package).name).symlink_to(wheel(package))
         inputs["wheels"].append(publish(folder, "download", "wheel", package, metrics={"package": package}))
-    config = {"schemas": experiment.evaluation.schemas, "origins": []}
+    config = {"schemas": experiment.evaluation.schemas, "origins": [], "component": 0.5}
     made = execute(make_spec("evaluate", "schemas", "schemas", config, inputs), tmp_path / "out")
     sides = {side: list(read_records(made.path(f"{side}.jsonl"))) for side in ("training", "held_out")}
     assert len(sides["held_out"]) >= 500 and set(made.metrics["held_out"]["strata"]) == set(STRATA)

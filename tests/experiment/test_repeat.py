@@ -1,5 +1,6 @@
 """`repeat` in a config: what a source must offer, and what is said of it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from trellis.experiment.reading import read_yaml
 from trellis.experiment.whole import load_experiment
 from trellis.overview import describe
 
-STUDY = Path(__file__).parents[2] / "config/experiments/trellis-506m.yaml"
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 @pytest.fixture
@@ -18,14 +19,15 @@ def study(tmp_path):
     """study(repeat, offered) -> the study with the code's share read so often, of parts that offer so many tokens."""
 
     def load(repeat: float, offered: int):
-        content = read_yaml(STUDY)
+        content = read_yaml(CONFIG / "experiments/trellis-506m.yaml")
         parts = content["sources"]["starcoderdata"]["parts"]
         for part in parts:
             part["tokens"] = 1
         parts[0]["tokens"] = offered - len(parts) + 1
         for mixture in content["mixtures"].values():
             mixture["sources"]["starcoderdata"]["repeat"] = repeat
-        path = tmp_path / "study.yaml"
+        shutil.copy(CONFIG / "prereg.yaml", tmp_path)
+        path = tmp_path / "trellis-506m.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return load_experiment(path)
 

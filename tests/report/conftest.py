@@ -11,13 +11,14 @@ import pytest
 
 from trellis.command import execute
 from trellis.documents import write_table
+from trellis.evaluate import METRICS
 from trellis.experiment.section import complete
 from trellis.experiment.whole import load_experiment
 from trellis.manifest import Manifest, list_files
 from trellis.records import write_records
 
 ROOT = Path(__file__).parents[2]
-METRICS = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1", "truncated")
+SHOWN = ("parse", "schema_valid", "exact", "leaf_f1", "key_f1", "truncated")
 RUN = {
     "seconds": 12.5,
     "peak_mib": 640.2,
@@ -30,7 +31,7 @@ RUN = {
 
 
 class Study:
-    """Results on disk; `folders` are in the plan's order. Change `experiment`, `headline` or `add` before building."""
+    """Results on disk; `folders` are in the plan's order. Change `experiment`, `primary` or `add` before building."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -38,12 +39,18 @@ class Study:
         self.folders: list[Path] = []
         self.repositories: dict[str, dict] = {}
         self.models = list(self.experiment["models"])
-        self.headline = {
-            **self.experiment["evaluation"]["headline"],
+        self.primary = {
+            **self.experiment["prereg"]["primary"],
             **{"difference": 0.083, "low": 0.021, "high": 0.146, "p": 0.0093, "n_items": 200, "n_clusters": 187},
             **{"treatment_mean": 0.52, "control_mean": 0.437, "seeds": {"treatment": 1, "control": 1}},
-            **{"confidence": 0.95, "resamples": 10_000},
+            **{"items_low": 0.03, "items_high": 0.139, "mde": 0.071, "equivalent": False, "mcnemar_p": 0.012},
+            **{"enough_seeds": False, "confidence": 0.95, "resamples": 10_000},
+            "components": {
+                **{"items_se": 0.028, "treatment_seed_se": None, "control_seed_se": None},
+                **{"overlap_se": None, "total_se": 0.028, "df": 186.0},
+            },
         }
+        self.knowledge: list[dict] = []
         self.rates = {model: 0.52 - 0.04 * index for index, model in enumerate(self.models)}
 
     def add(self, stage, command, name, files=None, metrics=None, config=None, **run) -> Manifest:
@@ -218,9 +225,13 @@ class Study:
                 "split": split,
                 "schema_id": f"{split}-{number:03d}",
                 "cluster": f"{split}-{number:03d}",
+                "kind": "schema",
+                "stratum": "flat",
                 "schema": schema,
                 "messages": [{"role": "user", "content": f"{json.dumps(schema)}\ncity is Lima\ncount is {number}"}],
                 "gold": {"city": "Lima", "count": number} if number % 2 else None,
+                "answer": f'{{"city":"Lima","count":{number}}}' if number % 2 else None,
+                "check": {},
             }
             for split in ("seen", "unseen")
             for number in range(200)
@@ -237,53 +248,74 @@ class Study:
 
     def add_evaluation(self) -> None:
         items = self.items()
-        self.add("evaluate", "items", "items", {"items/schema.jsonl": items})
+        self.add("evaluate", "items", "items-schema", {"items.jsonl": items})
         schema = pa.schema(
-            [(name, pa.string()) for name in ("id", "suite", "split", "cluster")]
+            [(name, pa.string()) for name in ("id", "suite", "split", "stratum", "cluster", "mode")]
             + [(name, pa.float64()) for name in METRICS]
         )
         for model in self.models:
             generations, rows = [], []
-            for number, item in enumerate(items):
-                output = self.output(model, number % 200)
-                kind = 3 if not output.endswith("}") else 2 if "many" in output else 1 if "999999" in output else 0
-                generations.append(
-                    {
-                        "id": item["id"],
-                        "output": output,
-                        "n_in": 61,
-                        "n_out": 17,
-                        "stop": "length" if kind == 3 else "eos",
-                    }
-                )
-                row = {name: item[name] for name in ("id", "suite", "split", "cluster")}
-                row |= {"parse": float(kind < 3), "schema_valid": float(kind < 2), "key_f1": float(kind < 3)}
-                row |= {"exact": float(kind == 0) if item["gold"] else None, "leaf_f1": 0.5 if item["gold"] else None}
-                rows.append(row | {"truncated": float(kind == 3)})
-            self.add("evaluate", "generate", f"generate-{model}-s0", {"generations.jsonl": generations})
+            for mode in ("free", "constrained"):
+                for number, item in enumerate(items):
+                    output = self.output(model, number % 200) if mode == "free" else "{}"
+                    kind = 3 if not output.endswith("}") else 2 if "many" in output else 1 if "999999" in output else 0
+                    generation = {"id": item["id"], "mode": mode, "output": output, "n_in": 61, "n_out": 17}
+                    generations.append(generation | {"stop": "length" if kind == 3 else "eos", "shots": 0})
+                    row = {name: item[name] for name in ("id", "suite", "split", "stratum", "cluster")}
+                    row |= {"mode": mode, **dict.fromkeys(METRICS)}
+                    row |= {"parse": float(kind < 3), "schema_valid": float(kind < 2), "key_f1": float(kind < 3)}
+                    if item["gold"]:
+                        row |= {"exact": float(kind == 0), "leaf_f1": 0.5}
+                    rows.append(row | {"truncated": float(kind == 3)})
+            self.add("evaluate", "generate", f"generate-{model}-s0-schema", {"generations.jsonl": generations})
             write = functools.partial(write_table, schema=schema, rows=rows)
             self.add("evaluate", "score", f"score-{model}-s0", {"scores.parquet": write})
         self.add("evaluate", "compare", "compare", {"statistics.json": self.statistics()})
 
     def statistics(self) -> dict:
-        table = []
+        """In the shape of the contract of evaluate_compare."""
+        table, decomposition, taxes = [], [], []
         for model in self.models:
-            for metric in METRICS:
-                for split in ("seen", "unseen"):
-                    mean = self.rates[model] + (0.2 if metric == "parse" else 0.0) - (0.1 if metric == "exact" else 0.0)
-                    mean += 0.15 if split == "seen" else 0.0
-                    row = {
-                        "model": model,
-                        "suite": "schema",
-                        "split": split,
-                        "metric": metric,
-                        "mean": mean,
-                        "seeds": 1,
-                    }
-                    row |= {"low": mean - 0.06, "high": mean + 0.055, "n_items": 98 if metric == "exact" else 200}
-                    table.append(row | {"n_clusters": 187})
-        method = {"name": "cluster bootstrap over schemas, percentile interval", "resamples": 10_000}
-        return {"headline": self.headline, "method": method, "table": table}
+            for variant, mode in (("tuned", "free"), ("tuned", "constrained"), ("base", "free")):
+                for metric in SHOWN:
+                    for split in ("all", "seen", "unseen"):
+                        mean = self.rates[model] + 0.2 * (metric == "parse") - 0.1 * (metric == "exact")
+                        mean += 0.15 * (split == "seen") - 0.2 * (variant == "base")
+                        row = {"model": model, "variant": variant, "suite": "schema", "split": split, "mode": mode}
+                        row |= {"metric": metric, "mean": mean, "seeds": int(variant == "tuned"), "n_clusters": 187}
+                        row |= {"low": mean - 0.06, "high": mean + 0.055, "n_items": 98 if metric == "exact" else 200}
+                        table.append(row | {"exploratory": True})
+            shares = {"correct": 0.25, "wrong_value": 0.25, "bad_schema": 0.2, "no_parse": 0.1, "truncated": 0.2}
+            where = {"model": model, "variant": "tuned", "suite": "schema", "split": "unseen", "mode": "free"}
+            decomposition.append({**where, "items": 200, **shares})
+            tax = {"model": model, "suite": "schema", "split": "all", "metric": "exact", "free": 0.4}
+            taxes.append(tax | {"constrained": 0.46, "difference": 0.06, "low": 0.01, "high": 0.11})
+        secondary = [
+            {**self.primary, **contrast, "holm_p": 0.031, "holm_significant": True, "enough_seeds": True}
+            for contrast in self.experiment["prereg"]["secondary"]
+        ]
+        where = {key: self.primary[key] for key in ("suite", "split", "mode", "metric")}
+        bins = [
+            {"low": low, "high": low + 0.2, "items": 40, "models": {m: {"mean": 0.3 + low, "low": 0.2, "high": 0.6}}}
+            for m in self.models[:1]
+            for low in (0.0, 0.2, 0.4)
+        ]
+        return {
+            "primary": self.primary,
+            "secondary": secondary,
+            "prereg": {"sha256": "e5" * 32, "entry": self.experiment["prereg"]},
+            "method": {
+                **{"name": "Student's intervals", "resamples": 10_000, "confidence": 0.95, "power": 0.8, "seed": 42},
+                **{"margin": 0.03, "minimum_seeds": 3},
+            },
+            "table": table,
+            "interactions": [{**self.primary, "against": "seen"}],
+            "seeds": [{"model": model, **where, "by_seed": {"0": self.rates[model]}} for model in self.models],
+            "by_similarity": [{**{key: where[key] for key in ("suite", "mode", "metric")}, "bins": bins}],
+            "decomposition": decomposition,
+            "format_tax": taxes,
+            "knowledge": self.knowledge,
+        }
 
 
 @pytest.fixture

@@ -1,25 +1,29 @@
 """The sentence says what the interval says, and what stands between it and curation."""
 
+from typing import get_args
+
 import pytest
 
+from trellis.experiment.prereg import Metric
 from trellis.report.answer import answer
 from trellis.report.study import Arm, Tuning
 
 
 @pytest.fixture
 def ask(study):
-    """ask(low, high, ...) -> the answer for the headline of the study, with two arms that differ in their data only."""
+    """ask(low, high, ...) -> the answer for the primary of the study, with two arms that differ in their data only."""
 
     def build(low, high, rates=(0.5, 0.4), control=None, seeds=(0, 1, 2), problem=None, heuristic=()):
-        chosen = study.experiment["evaluation"]["headline"]
+        chosen = study.experiment["prereg"]["primary"]
         arms = [
             Arm(chosen["treatment"], 0, "LLaMA", "curated", 1_000, 300_000),
             Arm(**{**vars(Arm(chosen["control"], 1, "LLaMA", "uncurated", 1_000, 300_000)), **(control or {})}),
         ]
-        headline = {**study.headline, "difference": (low + high) / 2, "low": low, "high": high}
-        headline |= {"treatment_mean": rates[0], "control_mean": rates[1]}
+        primary = {**study.primary, "difference": (low + high) / 2, "low": low, "high": high}
+        primary |= {"treatment_mean": rates[0], "control_mean": rates[1], "enough_seeds": len(seeds) >= 3}
+        primary["seeds"] = {"treatment": len(seeds), "control": len(seeds)}
         tuning = Tuning(2, list(seeds), 9600, "a" * 64, problem)
-        return answer(study.experiment, headline, arms, tuning, list(heuristic))
+        return answer(study.experiment, primary, arms, tuning, list(heuristic))
 
     return build
 
@@ -42,9 +46,9 @@ def test_verdict_is_the_intervals(ask, low, high, verdict):
 
 
 def test_sentence_names_all_that_was_compared(ask, study):
-    chosen = study.experiment["evaluation"]["headline"]
+    chosen = study.experiment["prereg"]["primary"]
     assert ask(0.021, 0.146).evidence == (
-        f"after identical fine-tuning, the rate of schema-valid JSON on unseen schemas is 50.0% for "
+        f"after identical fine-tuning, the rate of schema-valid JSON on unseen items is 50.0% for "
         f"{chosen['treatment']} (curated mixture) and 40.0% for {chosen['control']} (uncurated mixture), a difference of "
         f"+8.3 percentage points (95% interval +2.1 to +14.6; 200 items over 187 schema clusters; 3 fine-tuning seeds, "
         f"one pretraining run per model)."
@@ -108,13 +112,21 @@ def test_heuristic_labels_floor_and_ceiling_are_named(ask):
 def test_seeds_are_counted_and_not_claimed_for_the_interval(ask):
     one, three = ask(0.1, 0.2, seeds=(0,)), ask(0.1, 0.2)
     assert "1 fine-tuning seed," in one.evidence and "3 fine-tuning seeds," in three.evidence
-    assert any("neither the fine-tuning seed nor the luck of the one pretraining run" in limit for limit in one.limits)
-    assert any("neither the fine-tuning seed (scores are means over 3 seeds) nor" in limit for limit in three.limits)
+    assert any(
+        "items, but neither the fine-tuning seed nor the luck of the one pretraining run" in limit
+        for limit in one.limits
+    )
+    assert any("items, and of 3 seeds per model, but not the luck" in limit for limit in three.limits)
 
 
-@pytest.mark.parametrize("metric", ["parse", "schema_valid", "exact", "leaf_f1", "key_f1"])
-def test_every_metric_that_a_headline_may_have_is_worded(ask, study, metric):
-    study.headline["metric"] = metric
+def test_a_null_comes_with_what_could_have_been_seen(ask):
+    assert "would find is 7.1 points" in ask(-0.02, 0.03).evidence
+    assert "would find" not in ask(0.01, 0.03).evidence
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_every_metric_that_a_primary_may_have_is_worded(ask, study, metric):
+    study.primary["metric"] = metric
     assert "fine-tuning, the " in ask(0.1, 0.2).evidence
 
 

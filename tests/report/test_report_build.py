@@ -13,7 +13,18 @@ HOSTILE = (
     '<script>alert(1)</script><img src=x onerror="alert(2)">\'"></pre></textarea><a href="javascript:alert(3)">x</a>'
     "{{ 7 * 7 }}{% raw %}&lt;b&gt;\x00\x1b[31m\u202etxt.exe\u2066\u200b\ufeff\ud800\U000e0041"
 )
-SECTIONS = ["answer", "headline", "models", "training", "curation", "classifiers", "samples", "costs", "provenance"]
+SECTIONS = [
+    "answer",
+    "headline",
+    "models",
+    "outcomes",
+    "training",
+    "curation",
+    "classifiers",
+    "samples",
+    "costs",
+    "provenance",
+]
 
 
 def test_every_section_is_there_in_order(study, report):
@@ -80,7 +91,11 @@ def test_contamination_is_summed_over_shards_and_counts_what_fine_tuning_left_ou
 def test_numbers_are_those_of_the_files(study, report):
     words = Page(report(study.build_all())[1]).words()
     for row in study.statistics()["table"]:
-        assert f"{percent(row['mean'])} [{percent(row['low'])}, {percent(row['high'])}] n {row['n_items']}" in words
+        written = f"{percent(row['mean'])} [{percent(row['low'])}, {percent(row['high'])}]"
+        if (row["variant"], row["mode"]) == ("tuned", "free"):
+            assert f"{written} n {row['n_items']}" in words
+        elif row["split"] == "all" and row["metric"] in ("parse", "schema_valid", "exact"):
+            assert written in words
     for name, mixture in study.experiment["mixtures"].items():
         for source, share in mixture["sources"].items():
             asked, rows = share["tokens"], share["tokens"] // 256

@@ -82,6 +82,7 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 )
 def test_what_was_wrong(parse, valid, exact, gold, output, words):
     score = {"parse": parse, "schema_valid": valid, "exact": exact, "truncated": float(output.endswith((": ", "[")))}
+    score |= {"execution": None, "ast": None}
     assert words in finding(score, {"schema": SCHEMA, "gold": gold}, output)
 
 
@@ -99,7 +100,7 @@ def test_a_schema_that_points_elsewhere_is_never_fetched():
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         schema = {"$ref": f"http://127.0.0.1:{server.server_port}/schema.json"}
-        score = {"parse": 1.0, "schema_valid": 0.0, "exact": None, "truncated": 0.0}
+        score = {"parse": 1.0, "schema_valid": 0.0, "exact": None, "truncated": 0.0, "execution": None, "ast": None}
         assert "refuses it" in finding(score, {"schema": schema, "gold": None}, "{}")
         server.shutdown()
     assert asked == []

@@ -68,6 +68,8 @@ def data(make_spec, schemas, tokenizer, tmp_path):
         "seed": 42,
         "hub": hub,
         "decontamination": {},
+        "distance": {},
+        "template": "plain",
     }
     inputs = {"schemas": [schemas], "tokenizer": [tokenizer], "sets": [calls, talks]}
     return execute(make_spec("sft", "data", "data", config, inputs), tmp_path / "data")
@@ -89,7 +91,7 @@ def test_calls_results_and_words_train_with_the_loss_on_the_assistant_alone(data
 def test_contents_that_no_converter_has_finished_are_what_training_refuses(make_spec, neox, tmp_path, content):
     turns = [{"role": "user", "content": "Tide?"}, {"role": "assistant", "content": content}]
     write_records(tmp_path / "raw/train.jsonl", [{"id": "e0", "schema_id": None, "messages": turns}])
-    with pytest.raises(TrellisError, match="in example e0 the loss falls on more"):
+    with pytest.raises(TrellisError, match="in example e0 the loss falls on other tokens"):
         tune(make_spec, neox, publish(tmp_path / "raw"), tmp_path / "tuned")
 
 
@@ -97,4 +99,5 @@ def tune(make_spec, base, data, out):
     training = SftTraining(
         epochs=1, batch=8, max_length=400, learning_rate=3e-3, precision="float32", seeds=[3], micro_batch=8
     )
-    return execute(make_spec("sft", "train", "t", {"training": training}, {"base": [base], "data": [data]}), out)
+    config = {"training": training, "template": "plain"}
+    return execute(make_spec("sft", "train", "t", config, {"base": [base], "data": [data]}), out)

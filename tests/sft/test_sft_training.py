@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.experiment.sft import SftTraining
-from trellis.sft.order import order_sha256, training_order
-from trellis.sft.train import Recorder
+from trellis.sft.order import training_order
+from trellis.sft.recorder import Record, Recorder
 
 TRAINING = {
     "epochs": 2,
@@ -27,7 +27,8 @@ TRAINING = {
 
 @pytest.fixture
 def data(make_spec, schemas, tokenizer, tmp_path):
-    config = {"schema_examples": 40, "text_share": 0.5, "max_length": 128, "seed": 42, "hub": [], "decontamination": {}}
+    config = {"schema_examples": 40, "text_share": 0.5, "max_length": 128, "seed": 42, "template": "plain", "hub": []}
+    config |= {"decontamination": {}, "distance": {}}
     spec = make_spec("sft", "data", "data", config, {"schemas": [schemas], "tokenizer": [tokenizer]})
     execute(spec, tmp_path / "data")
     return tmp_path / "data"
@@ -37,7 +38,7 @@ def data(make_spec, schemas, tokenizer, tmp_path):
 def tune(make_spec, bases, data, tmp_path):
     def run(name, base="llama", **changes):
         training = SftTraining.model_validate(TRAINING | changes)
-        spec = make_spec("sft", "train", name, {"training": training}, {"base": [bases[base]], "data": [data]})
+        spec = make_spec("sft", "train", name, {"training": training, "template": "plain"}, {"base": [bases[base]], "data": [data]})
         return execute(spec, tmp_path / name)
 
     return run

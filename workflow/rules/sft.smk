@@ -35,6 +35,7 @@ rule sft_train:
     conda:
         "../../envs/trellis.yaml"
     threads: 1
+    retries: 2
     resources:
         gpu=gpus(),
     shell:

@@ -24,6 +24,7 @@ class SftTraining(Section):
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     seeds: list[NonNegativeInt] = Field(min_length=1)
     micro_batch: Runtime[PositiveInt] = 8
+    checkpoint_minutes: Runtime[PositiveFloat] = 10.0
 
 
 Converter = Literal["apigen", "glaive", "hermes", "messages", "toolace"]

@@ -1,4 +1,4 @@
-"""The answer to the research question: one sentence that says no more than the headline comparison does."""
+"""The answer to the research question: one sentence that says no more than the primary comparison does."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,11 @@ METRICS = {
     "exact": "the rate of exact matches with the expected object",
     "leaf_f1": "the mean F1 over leaf values",
     "key_f1": "the mean F1 over keys",
+    "parse_lenient": "the rate of answers that hold parsable JSON",
+    "ast": "the rate of correct function calls",
+    "execution": "the rate of queries with the right result",
 }
 FLOOR = 0.01
-# With fewer, the luck of one fine-tuning run passes for an effect: identical runs of small models differ by more than
-# such intervals are wide.
-FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,22 @@ class Answer:
 
 
 def answer(
-    experiment: dict[str, Any], headline: dict[str, Any], arms: list[Arm], tuning: Tuning, heuristic: list[str]
+    experiment: dict[str, Any], primary: dict[str, Any], arms: list[Arm], tuning: Tuning, heuristic: list[str]
 ) -> Answer:
-    """`headline` as in statistics.json; `heuristic` the rubrics whose labels do not all come with the sources."""
+    """`primary` as in statistics.json; `heuristic` the rubrics whose labels do not all come with the sources."""
     by_name = {arm.name: arm for arm in arms}
-    treatment, control = by_name[headline["treatment"]], by_name[headline["control"]]
-    low, high = headline["low"], headline["high"]
-    obstacle = _obstacle(experiment, treatment, control, tuning)
+    treatment, control = by_name[primary["treatment"]], by_name[primary["control"]]
+    low, high = primary["low"], primary["high"]
+    obstacle = _obstacle(experiment, primary, treatment, control, tuning)
     verdict = "supports" if low > 0 else "contradicts" if high < 0 else "cannot tell"
     if obstacle:
         verdict = "cannot tell"
     return Answer(
         verdict=verdict,
         claim=_claim(verdict, experiment, obstacle),
-        evidence=_evidence(headline, treatment, control, tuning),
-        limits=_limits(experiment, headline, treatment, control, tuning, heuristic),
-        difference=headline["difference"],
+        evidence=_evidence(primary, treatment, control, tuning),
+        limits=_limits(experiment, primary, treatment, control, tuning, heuristic),
+        difference=primary["difference"],
         low=low,
         high=high,
     )
@@ -60,7 +60,9 @@ def is_miniature(experiment: dict[str, Any]) -> bool:
     return any(source.get("stands_for") for source in experiment["sources"].values())
 
 
-def _obstacle(experiment: dict[str, Any], treatment: Arm, control: Arm, tuning: Tuning) -> str | None:
+def _obstacle(
+    experiment: dict[str, Any], primary: dict[str, Any], treatment: Arm, control: Arm, tuning: Tuning
+) -> str | None:
     """Why no interval, however clear, could answer the question."""
     if tuning.problem:
         return "its models were not fine-tuned identically"
@@ -69,7 +71,9 @@ def _obstacle(experiment: dict[str, Any], treatment: Arm, control: Arm, tuning: 
         return f"{treatment.name} was not pretrained on a curated mixture"
     if mixtures[0] == mixtures[1]:
         return "both models were pretrained on the same mixture"
-    if len(tuning.seeds) < FEWEST_SEEDS:
+    # With fewer, the luck of one fine-tuning run passes for an effect: identical runs of small models differ by more than
+    # such intervals are wide.
+    if not primary["enough_seeds"]:
         seeds = plural(len(tuning.seeds), "fine-tuning seed")
         return f"{seeds} per model cannot tell an effect of the data from the luck of the draw"
     return None
@@ -88,24 +92,31 @@ def _claim(verdict: str, experiment: dict[str, Any], obstacle: str | None) -> st
     return f"{study} {verdict} the hypothesis that curated pretraining improves structured output beyond fine-tuning"
 
 
-def _evidence(headline: dict[str, Any], treatment: Arm, control: Arm, tuning: Tuning) -> str:
+def _evidence(primary: dict[str, Any], treatment: Arm, control: Arm, tuning: Tuning) -> str:
     after = "after fine-tuning" if tuning.problem else "after identical fine-tuning"
-    means = ((headline["treatment_mean"], treatment), (headline["control_mean"], control))
+    means = ((primary["treatment_mean"], treatment), (primary["control_mean"], control))
     return (
-        f"{after}, {METRICS[headline['metric']]} on {headline['split']} schemas is "
+        f"{after}, {METRICS[primary['metric']]} on {primary['split'].replace('_', ' ')} items is "
         f"{listed([f'{percent(mean)} for {_described(arm)}' for mean, arm in means])}, a difference of "
-        f"{points(headline['difference'])} percentage points ({100 * headline['confidence']:g}% interval "
-        f"{points(headline['low'])} to {points(headline['high'])}; {plural(headline['n_items'], 'item')} over "
-        f"{plural(headline['n_clusters'], 'schema cluster')}; {plural(len(tuning.seeds), 'fine-tuning seed')}, "
+        f"{points(primary['difference'])} percentage points ({100 * primary['confidence']:g}% interval "
+        f"{points(primary['low'])} to {points(primary['high'])}{_null(primary)}; {plural(primary['n_items'], 'item')} over "
+        f"{plural(primary['n_clusters'], 'schema cluster')}; {plural(len(tuning.seeds), 'fine-tuning seed')}, "
         f"one pretraining run per model)."
     )
+
+
+def _null(primary: dict[str, Any]) -> str:
+    """What a difference that is not significant leaves open: nothing may be called absent that could not be seen."""
+    if not primary["low"] <= 0 <= primary["high"]:
+        return ""
+    return f"; the smallest difference that this design would find is {100 * primary['mde']:.1f} points"
 
 
 def _described(arm: Arm) -> str:
     return f"{arm.name} ({arm.mixture} mixture)" if arm.mixture else arm.name
 
 
-def _limits(experiment, headline, treatment: Arm, control: Arm, tuning: Tuning, heuristic: list[str]) -> list[str]:
+def _limits(experiment, primary, treatment: Arm, control: Arm, tuning: Tuning, heuristic: list[str]) -> list[str]:
     """What stands between this difference and the effect of curation, each in a sentence computed from the records."""
     limits = []
     if tuning.problem:
@@ -118,10 +129,14 @@ def _limits(experiment, headline, treatment: Arm, control: Arm, tuning: Tuning, 
             f"This is the miniature: {stand_ins} of {len(sources)} sources are small stand-ins, and the two models have "
             f"{sizes}; what holds here need not hold at the study's scale."
         )
-    averaged = f" (scores are means over {len(tuning.seeds)} seeds)" if len(tuning.seeds) > 1 else ""
+    seeds = min(primary["seeds"].values())
+    covered = (
+        f", and of {plural(seeds, 'seed')} per model, but not"
+        if seeds > 1
+        else ", but neither the fine-tuning seed nor"
+    )
     limits.append(
-        f"The interval covers the choice of schemas and items, neither the fine-tuning seed{averaged} nor the luck of the "
-        f"one pretraining run per model."
+        f"The interval covers the choice of schemas and items{covered} the luck of the one pretraining run per model."
     )
     for what, one, other in (
         ("architecture", treatment.architecture, control.architecture),
@@ -139,7 +154,7 @@ def _limits(experiment, headline, treatment: Arm, control: Arm, tuning: Tuning, 
             f"Documents were judged by classifiers whose labels come at least partly from a heuristic rubric, not from "
             f"people ({listed(heuristic)}): “curated” means what those rules find."
         )
-    means = (headline["treatment_mean"], headline["control_mean"])
+    means = (primary["treatment_mean"], primary["control_mean"])
     for place, there in (("floor", max(means) <= FLOOR), ("ceiling", min(means) >= 1 - FLOOR)):
         if there:
             limits.append(f"Both means are at the {place} of the metric: a benefit could hardly have been seen.")

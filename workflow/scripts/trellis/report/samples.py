@@ -17,7 +17,8 @@ from trellis.report.study import Arm, tuned_names
 from trellis.report.wording import plural, shortened
 
 LONGEST = 3_000
-SPLITS = ("unseen", "seen")
+SPLITS, MODE = ("unseen", "seen"), "free"
+JUDGED = ("ast", "execution", "schema_valid", "exact", "parse")
 
 
 @dataclass
@@ -29,19 +30,23 @@ class Sample:
     score: dict[str, Any]
     generation: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def generated(self) -> str:
+        """The name of the result that holds the output."""
+        return f"generate-{self.result}-{self.score['suite']}"
+
 
 def samples_section(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted: int) -> dict[str, Any]:
-    """At most `wanted` outputs of the first fine-tuning seed, in turn from each model, split and validity."""
+    """At most `wanted` free outputs of the first fine-tuning seed, in turn from each suite, model, split and outcome."""
     chosen = choose(results, experiment, arms, wanted)
     wanted_ids, items = {sample.score["id"] for sample in chosen}, {}
     for made in results.of("evaluate", "items"):
-        for path in made.paths("items/"):
-            items.update((item["id"], item) for item in read_records(path) if item["id"] in wanted_ids)
-    for name in dict.fromkeys(sample.result for sample in chosen):
-        made = results.need("evaluate", "generate", f"generate-{name}")
-        mine = {sample.score["id"]: sample for sample in chosen if sample.result == name}
+        items.update((item["id"], item) for item in read_records(made.path("items.jsonl")) if item["id"] in wanted_ids)
+    for name in dict.fromkeys(sample.generated for sample in chosen):
+        made = results.need("evaluate", "generate", name)
+        mine = {sample.score["id"]: sample for sample in chosen if sample.generated == name}
         for generation in read_records(made.path("generations.jsonl")):
-            if generation["id"] in mine:
+            if generation["mode"] == MODE and generation["id"] in mine:
                 mine[generation["id"]].generation = generation
     cards: dict[str, dict[str, Any]] = {}
     for sample in chosen:
@@ -54,6 +59,7 @@ def choose(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted
     """Fills one stratum after the other, one output at a time; within a stratum the items' hashes decide, the same for
     every model, so that models tend to be seen on the same items."""
     by_name = {arm.name: arm for arm in arms}
+    suites = list(experiment["evaluation"]["suites"])
     strata: dict[tuple, list[Sample]] = {}
     seen_models = set()
     for model, _, name in tuned_names(experiment):
@@ -63,34 +69,46 @@ def choose(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted
         seen_models.add(model)
         for key, rows in _first_by_hash(read_rows([made.path("scores.parquet")]), wanted).items():
             strata[(*key, by_name[model].index)] = [Sample(by_name[model], name, row) for row in rows]
-    ordered = [strata[key] for key in sorted(strata, key=lambda key: (SPLITS.index(key[0]), not key[1], key[2]))]
-    in_turn = [sample for layer in zip_longest(*ordered) for sample in layer if sample is not None]
-    return sorted(in_turn[:wanted], key=lambda sample: SPLITS.index(sample.score["split"]))
+
+    def rank(key: tuple) -> tuple:
+        suite, split, good, index = key
+        return SPLITS.index(split), not good, suites.index(suite), index
+
+    in_turn = [
+        sample
+        for layer in zip_longest(*(strata[key] for key in sorted(strata, key=rank)))
+        for sample in layer
+        if sample
+    ]
+    return sorted(
+        in_turn[:wanted], key=lambda sample: (suites.index(sample.score["suite"]), SPLITS.index(sample.score["split"]))
+    )
 
 
-def _first_by_hash(rows: Iterator[dict[str, Any]], wanted: int) -> dict[tuple[str, bool], list[dict[str, Any]]]:
-    """By (split, valid) the `wanted` rows whose ids have the smallest hashes; holds no more rows than that."""
-    kept: dict[tuple[str, bool], list[tuple[int, int, dict[str, Any]]]] = {}
-    for number, row in enumerate(rows):
+def _first_by_hash(rows: Iterator[dict[str, Any]], wanted: int) -> dict[tuple[str, str, bool], list[dict[str, Any]]]:
+    """By (suite, split, good) the `wanted` free rows whose ids have the smallest hashes; holds no more rows than that."""
+    kept: dict[tuple[str, str, bool], list[tuple[int, int, dict[str, Any]]]] = {}
+    for number, row in enumerate(row for row in rows if row["mode"] == MODE):
         place = -int.from_bytes(hashlib.sha256(row["id"].encode()).digest()[:8])
-        heap = kept.setdefault((row["split"], _valid(row)), [])
+        heap = kept.setdefault((row["suite"], row["split"], _good(row)), [])
         heapq.heappush(heap, (place, -number, row))
         if len(heap) > wanted:
             heapq.heappop(heap)
     return {key: [row for _, _, row in sorted(heap, reverse=True)] for key, heap in kept.items()}
 
 
-def _valid(score: dict[str, Any]) -> bool:
-    return bool(score["schema_valid"])
+def _good(score: dict[str, Any]) -> bool:
+    """Whether an output is what was asked for, in the first sense in which its suite judges that."""
+    return bool(next((score[metric] for metric in JUDGED if score[metric] is not None), 0))
 
 
 def _card(item: dict[str, Any]) -> dict[str, Any]:
     """An item as it is shown, still without answers."""
-    gold = item["gold"]
+    gold = item["answer"] if item["schema"] is None else item["gold"]
     return {
         **{key: item[key] for key in ("id", "suite", "split")},
         "messages": [(turn["role"], shortened(turn["content"], LONGEST)) for turn in item["messages"]],
-        "gold": None if gold is None else shortened(json.dumps(gold, ensure_ascii=False), LONGEST),
+        "gold": None if gold is None else shortened(_text(gold), LONGEST),
         "answers": [],
     }
 
@@ -99,7 +117,7 @@ def _answer(sample: Sample, item: dict[str, Any]) -> dict[str, Any]:
     output = sample.generation["output"]
     return {
         "arm": sample.arm,
-        "valid": _valid(sample.score),
+        "good": _good(sample.score),
         "exact": bool(sample.score["exact"]),
         "finding": finding(sample.score, item, output),
         "output": shortened(output, LONGEST),
@@ -107,13 +125,24 @@ def _answer(sample: Sample, item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _text(gold: Any) -> str:
+    return gold if isinstance(gold, str) else json.dumps(gold, ensure_ascii=False)
+
+
 def finding(score: dict[str, Any], item: dict[str, Any], output: str) -> str:
     """What was wrong with an output, in a sentence; the verdict is the scorer's, only the words are found here."""
+    cut = " It was still writing when it reached the limit of new tokens." if score["truncated"] else ""
+    if score["execution"] is not None:
+        return ("The query gives the expected rows." if score["execution"] else "The query does not give them.") + cut
+    if item["schema"] is None:
+        right = score["exact"] if score["exact"] is not None else score["parse"]
+        return ("As expected." if right else "Not what was expected.") + cut
     if not score["parse"]:
-        cut = " It was still writing when it reached the limit of new tokens." if score["truncated"] else ""
         return f"Not JSON: {_parse_error(output)}.{cut}"
     if not score["schema_valid"]:
         return f"JSON, but not valid: {_schema_error(item['schema'], output)}."
+    if score["ast"] is not None:
+        return "The calls are right." if score["ast"] else "Valid, but other calls than those that help."
     if item["gold"] is None:
         return "Valid; the item has no single expected object."
     return "Valid, and equal to the expected object." if score["exact"] else "Valid, but with other values."

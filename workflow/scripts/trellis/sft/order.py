@@ -1,6 +1,5 @@
 """The order of the examples: fixed before any model is loaded, hence the same for every model."""
 
-import hashlib
 import random
 from typing import Any
 
@@ -27,8 +26,3 @@ def training_order(examples: list[dict[str, Any]], epochs: int, batch: int, seed
         rng.shuffle(batches)
         order += [index for indices in [*batches, shuffled[whole:]] for index in indices]
     return order
-
-
-def order_sha256(ids: list[str]) -> str:
-    """sha256 of example ids in their order, in hex."""
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()

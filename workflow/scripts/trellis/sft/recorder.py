@@ -1,7 +1,7 @@
 """What a fine-tuning was really given: noted example by example as the batches are made, whatever the micro-batch."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,18 +40,14 @@ class Record:
         )
 
 
-@dataclass
 class Recorder(DataCollatorForLanguageModeling):
-    """TRL's collator. `records` holds the record after every micro-batch, beginning with `before`, what an interrupted run
-    had trained on; the loader reads ahead of the training."""
+    """TRL's collator, with the record after every micro-batch in `records`; the first one is `before`, what an interrupted
+    run had been given. The loader reads ahead of the training."""
 
-    tokenizer: PreTrainedTokenizerBase = field(kw_only=True)
-    max_length: int = field(kw_only=True)
-    before: Record = field(default=Record(), kw_only=True)
-
-    def __post_init__(self) -> None:
-        self.pad_to_multiple_of = LENGTH
-        self.records = [self.before]
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, before: Record) -> None:
+        super().__init__(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=LENGTH)
+        self.tokenizer, self.max_length = tokenizer, max_length
+        self.records = [before]
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Raises TrellisError when the loss would fall on other tokens than the assistant's."""

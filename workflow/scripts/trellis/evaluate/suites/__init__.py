@@ -18,5 +18,5 @@ class Built:
     items: Iterable[dict[str, Any]]
     shots: list[dict[str, Any]]
     wanted: int | None = None
-    of_each: int | None = None
     baselines: dict[str, float] = field(default_factory=dict)
+    of_each: int | None = None

@@ -31,7 +31,7 @@ SIZES = {
     "many": ((4, 6), (3, 4), (2, 2), (1, 2)),
 }
 # How many candidates there are for an item that is asked for: long ones do not fit a short context.
-CANDIDATES = 6
+CANDIDATES = 16
 
 
 class Sentence(NamedTuple):
@@ -90,7 +90,8 @@ def make_task(stratum: str, rng: random.Random) -> tuple[dict[str, Any], str, li
     sentences += [Sentence(scene, None) for scene in rng.sample(domain.scenes, rng.randint(*scenes))]
     rng.shuffle(sentences)
     named = dict.fromkeys(each.record for each in sentences if each.record is not None)
-    return make_schema(domain, asked, len(drawn)), " ".join(each.text for each in sentences), [drawn[place] for place in named]
+    text = " ".join(each.text for each in sentences)
+    return make_schema(domain, asked, len(drawn)), text, [drawn[place] for place in named]
 
 
 def make_schema(domain: Domain, fields: list[Field], records: int) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows[0])
-    writer.writerows([cell if isinstance(cell, str) else answer_json(cell) for cell in row.values()] for row in rows)
+    for row in rows:
+        writer.writerow([row[name] if isinstance(row[name], str) else answer_json(row[name]) for name in rows[0]])
     return text.getvalue().removesuffix("\n")
 
 

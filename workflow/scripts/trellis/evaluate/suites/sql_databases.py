@@ -195,11 +195,11 @@ PARENTS, FEWEST, MOST = 5, 9, 13
 
 
 def draw_database(number: int, rng: random.Random) -> Database:
-    """The database of this number: the themes in turn, with some of their columns."""
+    """The database of this number: the themes in turn, with some of their columns; half of them alone."""
     theme = THEMES[number % len(THEMES)]
     words = rng.sample(theme.child.words(), rng.randint(1, 2))
     numbers = rng.sample(theme.child.numbers(), rng.randint(1, 2))
-    return theme._replace(child=theme.child._replace(columns=(*words, *numbers)))
+    return Database(theme.parent, theme.child._replace(columns=(*words, *numbers)), alone=rng.random() < 0.5)
 
 
 def fill(database: Database, rng: random.Random) -> Rows:

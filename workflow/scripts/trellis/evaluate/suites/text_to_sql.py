@@ -2,7 +2,7 @@
 
 The prompt shows the tables and not their rows: there are two fillings of these, drawn until the gold query gives other rows
 over each, and until each careless query (see `sql_questions`) differs from it over one of them. So no constant is an
-answer. The questions of a database, one a stratum, are a cluster. Where nothing is joined, every second database is one
+answer. The questions of a database, one a stratum, are a cluster. Where nothing is joined, half of the databases are one
 table alone, which fits the context of a small model.
 """
 
@@ -46,7 +46,7 @@ def make_items(suite: TextToSqlSuite, name: str) -> Iterator[dict[str, Any]]:
             number, place = divmod(index, len(STRATA))
             stratum = list(STRATA)[place]
             database = draw_database(number, seeded(suite.seed, name, "database", number))
-            database = database._replace(alone=number % 2 == 0 and stratum != "join")
+            database = database._replace(alone=database.alone and stratum != "join")
             question, check = make_task(stratum, database, seeded(suite.seed, name, index), sandbox)
             yield {
                 "id": f"{name}-{index:05d}",
