@@ -41,10 +41,10 @@ def publish_conversations(folder: Path, count: int = EXAMPLES) -> Path:
 
 def tuning(make_spec, base: Path, data: Path, template: str = "plain", **changes) -> Spec:
     """The order to fine-tune; runtime keys change nothing of its fingerprint."""
-    training = SftTraining.model_validate(TRAINING | changes)
-    spec = make_spec("sft", "train", "t", {"training": training, "template": template}, {"base": [base], "data": [data]})
-    runtime = {"micro_batch": 4, "checkpoint_minutes": 10.0}
-    same = make_spec("sft", "train", "t", {"training": training.model_copy(update=runtime), "template": template})
+    training, inputs = SftTraining.model_validate(TRAINING | changes), {"base": [base], "data": [data]}
+    spec = make_spec("sft", "train", "t", {"training": training, "template": template}, inputs)
+    training = training.model_copy(update={"micro_batch": 4, "checkpoint_minutes": 10.0})
+    same = make_spec("sft", "train", "t", {"training": training, "template": template}, inputs)
     return spec.model_copy(update={"fingerprint": same.fingerprint})
 
 

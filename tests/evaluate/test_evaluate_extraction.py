@@ -20,7 +20,7 @@ from trellis.schema_tasks.values import FOREIGN, VOCABULARY
 NAMES = ("parse", "parse_lenient", "schema_valid", "exact", "leaf_f1", "key_f1", "type_accuracy")
 
 
-def made(items=60, **settings):
+def made(items=24, **settings):
     return build(ExtractionSuite(kind="extraction", items=items, **settings), "extraction", spec(2))
 
 
@@ -47,7 +47,7 @@ def test_the_schema_in_the_prompt_is_the_items_and_the_gold_fits_it(items):
         assert json.loads(item["messages"][0]["content"].split("\n")[0]) == item["schema"]
         jsonschema.validate(item["gold"], item["schema"], format_checker=jsonschema.FormatChecker())
         (found,) = (each.schema for each in find_schemas(item["messages"][0]["content"]) if not each.inner)
-        assert found == item["schema"]
+        assert found == item["schema"]["items"]
         assert item["split"] == "unseen" and item["check"] is None and item["kind"] == "extraction"
 
 
@@ -132,7 +132,7 @@ def test_a_cluster_is_a_schema(items):
     for item in items:
         by[item["cluster"]].add(json.dumps(item["schema"], sort_keys=True))
     assert all(len(schemas) == 1 for schemas in by.values())
-    assert len({json.dumps(item["schema"], sort_keys=True) for item in items}) == len(by) > 60
+    assert len({json.dumps(item["schema"], sort_keys=True) for item in items}) == len(by) > 40
 
 
 def test_a_grown_suite_keeps_its_items_and_another_seed_has_others():

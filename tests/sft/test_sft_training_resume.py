@@ -197,7 +197,9 @@ def test_a_damaged_checkpoint_is_refused_before_anything_is_trained(spec_of, tmp
 def test_a_checkpoint_of_another_run_or_of_other_examples_is_refused(spec_of, tmp_path, monkeypatch):
     path, mine = stopped_after(1, spec_of(), tmp_path / "out", monkeypatch), spec_of().fingerprint
     other = spec_of().model_copy(update={"fingerprint": "c" * 64})
-    with pytest.raises(TrellisError, match=f"belongs to fingerprint {mine[:16]}, and this .* is cccccccccccccccc; dele"):
+    with pytest.raises(
+        TrellisError, match=f"belongs to fingerprint {mine[:16]}, and this .* is cccccccccccccccc; dele"
+    ):
         execute(other, tmp_path / "out")
     with pytest.raises(TrellisError, match=r"belongs to data_sha256 [0-9a-f]{16}, and this fine-tuning's is dddd"):
         checkpoint.load(path.parent, {"fingerprint": mine, "data_sha256": "d" * 64})
@@ -230,7 +232,9 @@ def test_a_model_that_the_disk_has_no_room_for_is_trained_only_once(spec_of, tmp
     expected = execute(spec_of(), tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(train, "_export", no_room)
-        with pytest.raises(TrellisError, match=r"the model could not be .*No space left.* checkpoint is kept: make room"):
+        with pytest.raises(
+            TrellisError, match=r"the model could not be .*No space left.* checkpoint is kept: make room"
+        ):
             execute(spec_of(), tmp_path / "out")
     monkeypatch.setattr(Trainer, "training_step", None)
     assert digests(execute(spec_of(), tmp_path / "out")) == digests(expected)

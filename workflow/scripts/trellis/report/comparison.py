@@ -58,6 +58,8 @@ def table_section(statistics: dict[str, Any], arms: list[Arm]) -> dict[str, Any]
     for suite in dict.fromkeys(row["suite"] for row in statistics["table"]):
         mine = [row for row in statistics["table"] if row["suite"] == suite]
         splits = [split for split in SPLITS if any(row["split"] == split for row in mine)]
+        # Where seen and unseen stand beside each other, their mean says nothing.
+        splits = splits if "seen" not in splits else splits[1:]
         groups = []
         for metric, (label, meaning) in METRICS.items():
             rows = [

@@ -88,7 +88,7 @@ DOMAINS = (
         ("Acre End", "Brook Side", "Chalk Pit", "Dell Top", "Elm Row", "Far Gate", "Glebe Corner", "Heath Bank"),
         (
             Field("frames", Count(6, 30), ("{who} holds {told} frames.", "We counted {told} frames in {who}.")),
-            Field("honey_kg", Measure(1, 40, "kilograms"), ("{who} gave {told} of honey.", "From {who} came {told}.")),
+            Field("comb_kg", Measure(1, 40, "kilograms"), ("{who} gave {told} of comb.", "From {who} came {told}.")),
             Field("opened_at", Clock(), ("{who} was opened at {told}.", "At {told} we lifted the lid of {who}.")),
             Field(
                 "temper",

@@ -123,7 +123,7 @@ THEMES = (
             NAMES,
             (
                 Column("voice", "voice", ("treble", "tenor", "bass")),
-                Column("school", "school", ("cantorum", "palatine", "lateran")),
+                Column("chapel", "chapel", ("cantorum", "palatine", "lateran")),
                 Column("solos", "number of solos", (1, 70)),
                 Column("fee", "fee", (10.0, 300.0)),
             ),
@@ -138,7 +138,7 @@ THEMES = (
             NAMES,
             (
                 Column("roof", "roof", ("shingle", "turf", "zinc")),
-                Column("warden", "warden", ("summer", "all year", "none")),
+                Column("warden", "warden", ("seasonal", "all year", "none")),
                 Column("bunks", "number of bunks", (4, 120)),
                 Column("altitude", "altitude", (1100, 3600)),
                 Column("snow_m", "depth of snow in metres", (0.1, 9.0)),
@@ -146,17 +146,17 @@ THEMES = (
         ),
     ),
     Database(
-        Table("dairies", "dairy", "dairies", NAMES, (Column("herd", "herd", ("jersey", "alpine", "merino")),)),
+        Table("cellars", "cellar", "cellars", NAMES, (Column("vault", "vault", ("barrel", "groin", "fan")),)),
         Table(
-            "cheeses",
-            "cheese",
-            "cheeses",
+            "casks",
+            "cask",
+            "casks",
             NAMES,
             (
-                Column("rind", "rind", ("washed", "bloomy", "waxed")),
-                Column("milk", "milk", ("ewe", "goat", "cow")),
+                Column("hoops", "material of the hoops", ("withy", "copper", "hazel")),
+                Column("wine", "wine", ("malmsey", "tokay", "claret")),
                 Column("weeks", "number of weeks in the cellar", (2, 150)),
-                Column("weight_kg", "weight in kilograms", (0.2, 40.0)),
+                Column("litres", "volume in litres", (20.0, 600.0)),
             ),
         ),
     ),
@@ -169,7 +169,7 @@ THEMES = (
             NAMES,
             (
                 Column("projection", "projection", ("conic", "polar", "plane")),
-                Column("paper", "paper", ("vellum", "rag", "linen")),
+                Column("sheet", "sheet", ("vellum", "rag", "linen")),
                 Column("folds", "number of folds", (1, 40)),
                 Column("width_cm", "width in centimetres", (20.0, 190.0)),
             ),
