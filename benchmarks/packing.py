@@ -7,8 +7,8 @@ it lies in more rows than one of its length must. The memory is what the process
 
 The second part packs token shards of so many gigabytes by `python -m trellis.tokenize`, as the workflow would: every shard
 verified, every document looked up and copied to its place. Beside it, in turns, the same shards copied by numpy from beginning
-to end (`tofile` of a memory map), and their sha256. Processor seconds are compared: they do not know how busy the disk is, but
-count what the system does to find memory for the page cache. The last line is about documents so short that they, and not their tokens, are what takes memory.
+to end (`tofile` of a memory map), and their sha256. Processor seconds are compared: they do not know how busy the disk is.
+The last line is about documents so short that they, and not their tokens, are what takes memory.
 """
 
 import argparse

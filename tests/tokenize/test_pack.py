@@ -26,14 +26,19 @@ from trellis.tokenize import pack as command
 from trellis.tokenize import token_shards as token_files
 from trellis.tokenize.token_shards import Documents, TokenShards
 
-SIZES = {"ROWS": token_files.ROWS, "DOCUMENTS": token_files.DOCUMENTS, "WINDOW": token_files.WINDOW}
+SIZES = {
+    "ROWS": token_files.ROWS,
+    "DOCUMENTS": token_files.DOCUMENTS,
+    "WINDOW": token_files.WINDOW,
+    "WRITTEN": token_files.WRITTEN,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_windows():
     """What is done some at a time is done a few at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, size in (("ROWS", 5), ("DOCUMENTS", 11), ("WINDOW", 97)):
+        for name, size in (("ROWS", 5), ("DOCUMENTS", 11), ("WINDOW", 97), ("WRITTEN", 23)):
             patch.setattr(token_files, name, size)
         patch.setattr(command, "COUNTED", 13)
         yield

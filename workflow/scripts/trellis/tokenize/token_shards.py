@@ -19,6 +19,8 @@ from trellis.progress import Bar
 ROWS = 1 << 17
 DOCUMENTS = 1 << 18
 WINDOW = 1 << 27
+# Tokens in one write: many more at once cost Linux ten times the processor time, for it looks for pages as large as that.
+WRITTEN = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,11 @@ class TokenShards:
                     if len(window) < size:
                         window = np.empty(size + WINDOW // 8, np.uint16)  # the next one may be larger
                     self._gather(documents.begin[places], length, window)
-                    written = file.write(window[: min(size, left)]) // 2
-                    left -= written
-                    progress.advance(written)
+                    ready = window[: min(size, left)]
+                    for start in range(0, len(ready), WRITTEN):
+                        file.write(ready[start : start + WRITTEN])
+                    left -= len(ready)
+                    progress.advance(len(ready))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
