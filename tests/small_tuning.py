@@ -1,11 +1,13 @@
 """A fine-tuning in miniature: conversations, and the orders to train on them."""
 
 import json
-import sys
 from pathlib import Path
 
+from transformers import AutoTokenizer
+
 from publishing import publish
-from trellis.experiment.sft import SftTraining
+from small_models import publish_model
+from trellis.experiment.sft import CHATML_TOKENS, SftTraining
 from trellis.manifest import Manifest
 from trellis.records import write_records
 from trellis.spec import Spec
@@ -21,6 +23,15 @@ TRAINING = {
     "seeds": [3],
     "micro_batch": 4,
 }
+
+
+def publish_base(folder: Path, kind: str = "llama") -> Path:
+    """A model as it leaves pretraining; its tokenizer has the tokens of ChatML, which it has never seen."""
+    publish_model(folder, kind, context=160, template=None)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    tokenizer.add_special_tokens({"extra_special_tokens": list(CHATML_TOKENS)})
+    tokenizer.save_pretrained(folder / "model")
+    return publish(folder)
 
 
 def publish_conversations(folder: Path, count: int = EXAMPLES) -> Path:
@@ -60,8 +71,3 @@ def command(spec: Spec, folder: Path) -> list[str]:
     """The stage's words for this order, with its log in `folder` and its result in `folder/out`."""
     (folder / "spec.json").write_text(spec.model_dump_json())
     return ["--spec", str(folder / "spec.json"), "--out", str(folder / "out"), "--log", str(folder / "log.txt")]
-
-
-def run_apart(program: str, *words: str) -> list[str]:
-    """How to run this program in a process of its own."""
-    return [sys.executable, "-c", program, *words]

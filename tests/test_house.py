@@ -118,7 +118,12 @@ def test_the_lock_lies_within_the_ranges():
 def test_every_import_of_the_package_is_a_declared_dependency():
     """What is imported must be asked for by name, not come along with something else."""
     declared = (ROOT / "pyproject.toml").read_text()
-    names = {"yaml": "pyyaml", "jsonschema_rs": "jsonschema-rs", "huggingface_hub": "huggingface-hub"}
+    names = {
+        "yaml": "pyyaml",
+        "jsonschema_rs": "jsonschema-rs",
+        "huggingface_hub": "huggingface-hub",
+        "lm_eval": "lm-eval",
+    }
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +15,9 @@ from huggingface_hub.errors import GatedRepoError
 
 from hub_repos import GATED, parameters, populate, repositories
 from local_hub import LocalHub
+from trellis.evaluate.candidates import select
+from trellis.patterns import matching
+from trellis.sft.converters import glaive
 
 STUDY = Path(__file__).parents[2] / "config/experiments/trellis-506m.yaml"
 COLUMNS = {
@@ -55,9 +57,8 @@ def test_the_study_finds_all_that_it_names_and_no_decoy():
     assert {part["repo"] for part in parts} <= set(repos)
     for part in parts:
         for pattern in part.get("files", []):
-            found = {path for path in repos[part["repo"]].files if fnmatch(path, pattern)}
-            assert found, f"{part['repo']}: {pattern}"
-            assert not found & repos[part["repo"]].decoys
+            found = matching(repos[part["repo"]].files, [pattern])
+            assert not repos[part["repo"]].decoys.intersection(found)
     assert sum(map(len, (repo.decoys for repo in repos.values()))) > 15
 
 
@@ -106,6 +107,48 @@ def test_function_calls_are_arrays_of_json():
         )
     )["answers"]
     assert json.loads(answers[0].as_py())[0]["arguments"]
+
+
+def rows(repo_id, pattern):
+    """The rows of the parquet files that match, one after the other."""
+    files = repositories()["dataset", repo_id].files
+    return [row for path in matching(files, [pattern]) for row in pq.read_table(io.BytesIO(files[path])).to_pylist()]
+
+
+def test_glaives_texts_are_conversations():
+    (data,) = matching(files := repositories()["dataset", "glaiveai/glaive-function-calling-v2"].files, ["*.json"])
+    made = [glaive.convert(row) for row in json.loads(files[data])]
+    assert [each for each in made if isinstance(each, str)] == ["malformed", "bad_order", "bad_call", "bad_tools"]
+    assert {len(each) for each in made if not isinstance(each, str)} == {2, 5}
+
+
+def test_some_of_the_schemas_make_questions_and_all_others_are_left_out_for_a_reason():
+    patterns = ("Github_easy/*.parquet", "Github_medium/*.parquet")
+    offered = [row["json_schema"] for each in patterns for row in rows("epfl-dlab/JSONSchemaBench", each)]
+    found = select((str(number), json.loads(text)) for number, text in enumerate(offered) if text and text != "{")
+    assert len(found.kept) >= 50 and len({candidate.tier for candidate in found.kept}) >= 3
+    assert {"constant", "remote_reference", "not_compiled"} <= set(found.left_out)
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "pattern", "texts", "answers"),
+    [
+        ("EleutherAI/lambada_openai", "default/test/*.parquet", "text", {}),
+        ("baber/piqa", "piqa_validation.parquet", "goal sol1 sol2", {"label": {0, 1}}),
+        ("allenai/ai2_arc", "ARC-Easy/test-*.parquet", "id question", {"answerKey": {*"ABCD", *"1234"}}),
+        ("allenai/sciq", "data/test-*.parquet", "question support correct_answer distractor1 distractor3", {}),
+        ("allenai/winogrande", "winogrande_xl/validation-*.parquet", "sentence", {"answer": {"1", "2"}}),
+        ("Rowan/hellaswag", "data/validation-*.parquet", "ctx_a ctx_b ctx activity_label", {"label": {*"0123"}}),
+    ],
+)
+def test_questions_have_the_published_columns_and_one_answer(repo_id, pattern, texts, answers):
+    asked = rows(repo_id, pattern)
+    assert len(asked) >= 20 and all(row[name] for row in asked for name in texts.split())
+    for name, possible in answers.items():
+        assert {row[name] for row in asked} <= possible
+    for row in asked:
+        assert "choices" not in row or row["answerKey"] in row["choices"]["label"]
+        assert "sentence" not in row or row["sentence"].count("_") == 1
 
 
 LOAD = """

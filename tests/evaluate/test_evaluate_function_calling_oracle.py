@@ -5,12 +5,11 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 import bfcl_oracle
-from bfcl_mutations import mutated_calls
+from bfcl_mutations import mutated_calls, parameter
 from trellis.evaluate import calls
 from trellis.evaluate.bfcl import CALLS, read_answers, read_entries
 
@@ -49,7 +48,9 @@ def both(wheel, tmp_path):
 
     def judge(cases):
         path = tmp_path / "cases.jsonl"
-        lines = ([functions, [{n: a} for n, a in made], answers, category] for category, functions, answers, made in cases)
+        lines = (
+            [functions, [{n: a} for n, a in made], answers, category] for category, functions, answers, made in cases
+        )
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         command = [sys.executable, bfcl_oracle.__file__, str(wheel("bfcl-eval")), str(path)]
         theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -81,7 +82,12 @@ def first_values(parameters):
 
 def test_its_answers_pass_as_often_as_by_its_own_checker(entries, both):
     cases = [
-        (category, functions, answers, [[name, first_values(given)] for answer in answers for name, given in answer.items()])
+        (
+            category,
+            functions,
+            answers,
+            [[name, first_values(given)] for answer in answers for name, given in answer.items()],
+        )
         for category, functions, answers, _ in entries
     ]
     theirs, ours = both(cases)
@@ -102,3 +108,19 @@ def test_nearly_right_calls_and_junk_get_the_same_verdict(entries, both):
     assert len(cases) > 28_000 and found[True, True] > 5_000 and found[False, False] > 15_000
     raised = [case for case, verdict in zip(cases, theirs, strict=True) if verdict == "OverflowError"]
     assert all(str(10**400) in json.dumps(made) for *_, made in raised)
+
+
+def test_other_parameters_and_acceptable_values_than_its_own_get_the_same_verdict(both):
+    """What BFCL's few thousand entries have not, its checker may yet be asked."""
+    cases = []
+    for number in range(20_000):
+        rng = random.Random(f"parameter:{number}")
+        spec, accepted, value = parameter(rng)
+        parameters = {"properties": {"p": spec, "q": {"type": "string"}}, "required": rng.choice(([], ["p"], ["q"]))}
+        made = [["f", {"p": value} if rng.random() < 0.95 else {}]]
+        cases.append(("simple_python", [{"name": "f", "parameters": parameters}], [{"f": {"p": accepted}}], made))
+    theirs, ours = both(cases)
+    # It raises where an acceptable value has a form that it does not expect; ours finds it unfit, and looks at the next.
+    found = Counter(pair for pair in zip(theirs, ours, strict=True) if isinstance(pair[0], bool))
+    assert set(found) == {(True, True), (False, False)}
+    assert found[True, True] > 5_000 and found[False, False] > 10_000 and found.total() > 19_000

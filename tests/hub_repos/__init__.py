@@ -1,14 +1,14 @@
 """Small repos for the local hub, with the ids, folders and columns of those that the study reads; all text is generated.
 
-Every file of documents ends with the bad rows that its builder lists as `bad`. `decoys` are files that no pattern of the
-study reaches, or weights that are pickled: nobody may fetch them.
+Every file of documents, conversations and schemas ends with the bad rows that its builder lists as `bad`. `decoys` are
+files that no pattern of the study reaches, or weights that are pickled: nobody may fetch them.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from hub_repos import calls, pages, posts
+from hub_repos import benchmarks, calls, pages, posts
 from hub_repos.files import DECOY
 from hub_repos.models import model_repos, parameters
 from hub_repos.text import code, passage, rng
@@ -32,7 +32,15 @@ DATASETS = {
     "Team-ACE/ToolACE": (calls.toolace, "apache-2.0"),
     "NousResearch/hermes-function-calling-v1": (calls.hermes, "apache-2.0"),
     "argilla/apigen-function-calling": (calls.apigen, "cc-by-4.0"),
+    "glaiveai/glaive-function-calling-v2": (calls.glaive, "apache-2.0"),
     "HuggingFaceTB/smol-smoltalk": (posts.smoltalk, "apache-2.0"),
+    "epfl-dlab/JSONSchemaBench": (benchmarks.json_schemas, "mit"),
+    "EleutherAI/lambada_openai": (benchmarks.lambada, "mit"),
+    "baber/piqa": (benchmarks.piqa, []),
+    "allenai/ai2_arc": (benchmarks.arc, "cc-by-sa-4.0"),
+    "allenai/sciq": (benchmarks.sciq, "cc-by-nc-3.0"),
+    "allenai/winogrande": (benchmarks.winogrande, []),
+    "Rowan/hellaswag": (benchmarks.hellaswag, []),
 }
 
 

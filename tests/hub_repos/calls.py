@@ -1,4 +1,4 @@
-"""Function calling in three formats: Python calls in brackets, tags with JSON inside, and columns of JSON."""
+"""Function calling in four formats: Python calls in brackets, tags with JSON inside, columns of JSON, and two texts."""
 
 import json
 from collections.abc import Callable
@@ -153,6 +153,26 @@ def apigen(scale: float) -> dict[str, bytes]:
     columns = ["func_name", "func_desc", "tools", "query", "answers", "model_name", "hash_id"]
     path = "data/train-00000-of-00001.parquet"
     return {path: parquet(make_rows(path, 200 * scale, example, bad), dict.fromkeys(columns, pa.string()))}
+
+
+def glaive(scale: float) -> dict[str, bytes]:
+    def conversation(r: Random, number: int) -> Row:
+        name, argument, place = identifier(r), r.choice(NOUNS), r.choice(PLACES)
+        parameters = {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
+        tool = {"name": name, "description": sentence(r, "business"), "parameters": parameters}
+        system = "SYSTEM: You are a helpful assistant with access to the following functions. Use them if required -\n"
+        # Arguments are JSON in single quotes, inside JSON.
+        arguments = json.dumps({argument: f"{place} {r.randint(1, 99)}"})
+        said = [("USER", f"{sentence(r, 'business')} What of {place}?")]
+        said += [("ASSISTANT", f'<functioncall> {{"name": "{name}", "arguments": \'{arguments}\'}} <|endoftext|>')]
+        said += [("FUNCTION RESPONSE", json.dumps({r.choice(NOUNS): r.randint(1, 99)}))]
+        said += [("ASSISTANT", f"{sentence(r, 'business')} <|endoftext|>")]
+        chat = "\n\n\n".join(f"{who}: {text}" for who, text in (said if number % 3 else said[::3]))
+        return {"system": system + json.dumps(tool, indent=4) if number % 3 else "SYSTEM: Be helpful.", "chat": chat}
+
+    bad = [{"chat": None}, {"chat": ""}, {"chat": "USER: Now?\n\n\nASSISTANT: <functioncall> now"}, {"system": "{"}]
+    path = "glaive-function-calling-v2.json"
+    return {path: _array(make_rows(path, 100 * scale, conversation, bad))}
 
 
 def _row(r: Random, system: str, said: list[tuple[str, str]], category: str) -> Row:

@@ -252,8 +252,9 @@ def ultrachat(scale: float) -> dict[str, bytes]:
         "data/train_sft-00001-of-00003-0a1804bcb6ae68c6.parquet",
     ]
     paths += ["data/train_gen-00000-of-00003-a6c9fb894be3e50b.parquet"]
+    paths += ["data/test_sft-00000-of-00001-f7dfac4afe5b93f4.parquet"]
     files = {path: parquet(make_rows(path, 50 * scale, dialogue, bad), CHAT) for path in paths}
-    return files | dict.fromkeys(["data/test_sft-00000-of-00001-f7dfac4afe5b93f4.parquet"], DECOY)
+    return files | dict.fromkeys(["data/test_gen-00000-of-00001-3d4cd8309148a71f.parquet"], DECOY)
 
 
 def smoltalk(scale: float) -> dict[str, bytes]:

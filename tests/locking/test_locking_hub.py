@@ -101,7 +101,7 @@ def test_a_repository_without_a_card_has_an_unknown_licence(hub, study, locked):
 
 
 def test_the_study_itself_is_locked_and_its_plan_follows(hub, workflow, capsys):
-    """Sources, tokenizer, encoder, models and fine-tuning sets of `trellis-506m`, at the hub's small repos."""
+    """Sources, tokenizer, encoder, models, fine-tuning sets and benchmarks of `trellis-506m`, at the hub's small repos."""
     populate(hub, 0.05, 300)
     path = workflow / "config/experiments/trellis-506m.yaml"
     path.parent.mkdir()
@@ -117,7 +117,7 @@ def test_the_study_itself_is_locked_and_its_plan_follows(hub, workflow, capsys):
         assert pinned.gated == bool(contents[repo].gated) and not contents[repo].decoys & set(pinned.files)
         for file, each in pinned.files.items():
             assert each.model_dump() == pin(contents[repo].files[file])
-    assert len(pins.repos) == 17 and pins.repos[f"datasets/{GATED}"].gated
+    assert len(pins.repos) == 24 and pins.repos[f"datasets/{GATED}"].gated
     said = capsys.readouterr().out
     assert f"gated: accept the terms at {hub.endpoint}/datasets/{GATED}, and set HF_TOKEN" in said
     assert len(build_jobs(experiment, pins)) > 50

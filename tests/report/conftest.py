@@ -208,6 +208,9 @@ class Study:
                 lines = [{"step": s, "tokens": s * 900, "loss": 3.5 * math.exp(-s / 60) + 0.4} for s in range(1, 301)]
                 metrics = {"parameters": 958_592, "examples": 9600, "tokens": 1_200_000, "assistant_tokens": 400_000}
                 metrics |= {"steps": 300, "data_sha256": "a" * 64, "order_sha256": "b" * 64, "final_loss": 0.41}
+                metrics |= {"tokens_sha256": "c" * 64, "tokenizer_sha256": "d" * 64, "trained_parameters": 958_592}
+                metrics |= {"template": {"name": "plain", "sha256": "e" * 64}}
+                metrics |= {"hyperparameters": {"seed": seed, "batch": 8, "learning_rate": 1e-3}}
                 self.add("sft", "train", f"{model}-s{seed}", {"metrics.jsonl": lines}, metrics, seconds=65.0)
 
     def items(self) -> list[dict]:

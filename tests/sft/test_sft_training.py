@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from small_models import publish_model
+from small_tuning import publish_base
 from trellis.chat import attach, template
 from trellis.command import execute
 from trellis.errors import TrellisError
@@ -114,7 +114,7 @@ def test_the_tokens_that_carry_loss_are_those_of_the_answers(tune, data, tokeniz
 
 @pytest.mark.parametrize("name", ["plain", "chatml"])
 def test_a_loss_on_anything_but_the_assistants_turns_is_refused(tmp_path, name):
-    tok = AutoTokenizer.from_pretrained(publish_model(tmp_path / "base", template="chatml") / "model")
+    tok = AutoTokenizer.from_pretrained(publish_base(tmp_path / "base") / "model")
     attach(tok, name)
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "x<|im_end|><|endoftext|>y"}]
     made = tok.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
@@ -122,7 +122,7 @@ def test_a_loss_on_anything_but_the_assistants_turns_is_refused(tmp_path, name):
     first, last = mask.index(1), len(mask) - 1 - mask[::-1].index(1)
     assert tok.decode(ids[first : last + 1]) == "x  y" + {"plain": "<|endoftext|>", "chatml": "<|im_end|>"}[name]
 
-    def record(begin, end, length=len(ids), max_length=128):
+    def record(begin, end, length=None, max_length=128):
         labels = [token if begin <= place <= end else -100 for place, token in enumerate(ids)]
         example = {"id": "e7", "input_ids": ids[:length], "labels": labels[:length], "messages": messages}
         recorder = Recorder(tok, max_length, Record())

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from small_models import END, publish_model
-from small_tuning import lines, publish_conversations, tuning
+from small_tuning import publish_base, publish_conversations, tuning
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.experiment.sft import CHATML_TOKENS
@@ -19,14 +19,13 @@ from trellis.sft.embedding import start_at_mean
 from trellis.sft.trainer import Trainer
 
 END_OF_TURN = {"plain": "<|endoftext|>", "chatml": "<|im_end|>"}
-HEADS = {"llama": ("model.embed_tokens.weight", "lm_head.weight"), "gpt_neox": ("gpt_neox.embed_in.weight", "embed_out.weight")}  # fmt: skip
+EMBEDDING = {"llama": "model.embed_tokens.weight", "gpt_neox": "gpt_neox.embed_in.weight"}
 
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory):
-    """As they leave pretraining: the tokens of ChatML are in the tokenizer, and were never seen."""
     folder = tmp_path_factory.mktemp("bases")
-    return {kind: publish_model(folder / kind, kind, context=160, template="chatml") for kind in HEADS}
+    return {kind: publish_base(folder / kind, kind) for kind in EMBEDDING}
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +33,40 @@ def data(tmp_path_factory):
     return publish_conversations(tmp_path_factory.mktemp("data"))
 
 
-@pytest.mark.parametrize("kind", HEADS)
-@pytest.mark.parametrize("template", END_OF_TURN)
+@pytest.mark.parametrize(("kind", "template"), [("llama", "chatml"), ("gpt_neox", "chatml"), ("llama", "plain")])
 def test_before_the_first_step_only_the_rows_of_chatml_have_moved_to_the_mean(
     make_spec, bases, data, tmp_path, monkeypatch, kind, template
 ):
-    begun = {}
+    begun = []
 
     def begin(self, name):
-        begun.update({name: weight.clone() for name, weight in self.model.state_dict().items()})
+        begun.append(self.model)
         raise InterruptedError
 
     monkeypatch.setattr(Trainer, "fit", begin)
     with pytest.raises(InterruptedError):
         execute(tuning(make_spec, bases[kind], data, template), tmp_path / "out")
-    weights = load_file(bases[kind] / "model/model.safetensors")
-    assert begun.keys() == weights.keys()
+    model, base = begun[0], AutoModelForCausalLM.from_pretrained(bases[kind] / "model")
     tokenizer = AutoTokenizer.from_pretrained(bases[kind] / "model")
     new = tokenizer.convert_tokens_to_ids(list(CHATML_TOKENS))
-    for name in HEADS[kind] if template == "chatml" else ():
-        mean = weights[name][: min(new)].mean(0)  # they are the last two; the rows after them belong to no token
-        assert len(tokenizer) == max(new) + 1 < len(weights[name])
-        assert not torch.allclose(weights[name][new[0]], mean, atol=0.1)
-        torch.testing.assert_close(begun[name][new], mean.expand(2, -1))
-        begun[name][new] = weights[name][new]
-    for name, weight in weights.items():
-        assert torch.equal(begun[name], weight), name
+    heads = [
+        (now.weight.data, before.weight.data)
+        for now, before in (
+            (model.get_input_embeddings(), base.get_input_embeddings()),
+            (model.get_output_embeddings(), base.get_output_embeddings()),
+        )
+    ]
+    for now, before in heads if template == "chatml" else ():
+        # They are the last two tokens; the rows after them belong to none.
+        assert len(tokenizer) == max(new) + 1 < len(before)
+        mean = before[: min(new)].mean(0)
+        assert not torch.allclose(before[new], mean.expand(2, -1), atol=0.1)
+        torch.testing.assert_close(now[new], mean.expand(2, -1))
+        before[new] = now[new]
+    weights = model.state_dict()
+    assert weights.keys() == base.state_dict().keys()
+    for name, weight in base.state_dict().items():
+        assert torch.equal(weights[name], weight), name
 
 
 def test_a_tied_embedding_starts_at_its_mean_as_well(bases):
@@ -117,11 +124,10 @@ def test_a_fine_tuned_model_generates_through_its_own_template_without_trellis(
     assert generation["eos_token_id"] == tokenizer.convert_tokens_to_ids(END_OF_TURN[template])
     assert generation["pad_token_id"] == tokenizer.pad_token_id == END
     assert made.metrics["template"]["name"] == template
-    answers = ["  batman", " batman", "batman"]
-    assert lines(made)[-1]["loss"] < lines(made)[0]["loss"] / 4 and answers
+    assert made.metrics["final_loss"] < made.metrics["first_loss"] / 4
 
 
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("kind", EMBEDDING)
 def test_the_token_that_pads_and_ends_turns_is_learnt_and_stays_learnable(make_spec, bases, data, tmp_path, kind):
     """The base model's configuration calls it padding, which transformers' Llama learns no embedding for."""
     base = load_file(bases[kind] / "model/model.safetensors")
@@ -130,7 +136,7 @@ def test_the_token_that_pads_and_ends_turns_is_learnt_and_stays_learnable(make_s
     trained = load_file(tmp_path / "out/model/model.safetensors")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out/model")
     assert model.config.pad_token_id is None and model.config.use_cache
-    embedding, name = model.get_input_embeddings(), HEADS[kind][0]
+    embedding, name = model.get_input_embeddings(), EMBEDDING[kind]
     # Without weight decay, only a gradient moves a row: none has a token that no conversation holds.
     assert not torch.equal(trained[name][END], base[name][END])
     assert torch.equal(trained[name][-1], base[name][-1])

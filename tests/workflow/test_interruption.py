@@ -78,9 +78,9 @@ def test_the_finished_run_is_whole_and_nothing_in_it_is_superfluous(finished):
         return subprocess.run(command, cwd=finished.folder, env=environment, capture_output=True, text=True)
 
     verified = ask("verify")
-    assert verified.returncode == 0 and verified.stdout.endswith("51 results checked, 0 problems\n")
+    assert verified.returncode == 0 and verified.stdout.endswith("66 results checked, 0 problems\n")
     assert "0.0 MiB in 0 results" in ask("gc").stdout
-    assert ask("why", "--experiment", "smoke").stdout == "51 of 51 results are there\n"
+    assert ask("why", "--experiment", "smoke").stdout == "66 of 66 results are there\n"
 
 
 def test_a_second_run_has_nothing_to_do_within_five_seconds(finished):

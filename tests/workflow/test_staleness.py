@@ -79,6 +79,20 @@ def test_comments_and_docstrings_run_nothing(workflow, stage):
             f"{CODE}/evaluate/score.py", "def run(", "LIMIT = 1\n\n\ndef run(", SCORING, id="the scorer's code"
         ),
         pytest.param(
+            f"{CODE}/evaluate/scorers/format.py",
+            "def score(",
+            "LIMIT = 1\n\n\ndef score(",
+            SCORING,
+            id="a suite's scorer",
+        ),
+        pytest.param(
+            f"{CODE}/evaluate/suites/format.py",
+            "def build(",
+            "LIMIT = 1\n\n\ndef build(",
+            {"evaluate_items": 1, "evaluate_distance": 1, "evaluate_generate": 6, **SCORING},
+            id="the code that makes a suite",
+        ),
+        pytest.param(
             SMOKE,
             "unseen: 16",
             "unseen: 17",

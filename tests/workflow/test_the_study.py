@@ -1,5 +1,6 @@
 """The study's own configuration, from its lock to its report, with budgets and models made small: against a local hub."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +21,8 @@ from trellis.store import problems
 ROOT = Path(__file__).parents[2]
 SCALE = 4e-6
 VOCABULARY = 1024
+# How many items of each suite but the headline's; of function calling, of each of its categories.
+SUITES = {"function-calling": 1, "json-schema": 6, "extraction": 4, "text-to-sql": 4, "format": 4}
 TOKEN = "hf_a_secret_that_nobody_may_read"
 
 
@@ -49,7 +52,7 @@ def small(experiment: dict, labeller: str) -> dict:
     for part in experiment["filter"]["selection"]["code"]["slices"]:
         part.pop("structured_floor", None)
     experiment["pretraining"] |= {"context": 1024, "batch_tokens": 8192, "warmup_steps": 2, "validation_interval": 5}
-    experiment["pretraining"] |= {"compile": False}
+    experiment["pretraining"] |= {"compile": "none"}
     ours = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "heads": 4, "kv_heads": 2}
     experiment["models"]["trellis-506m"] |= ours | {"parameters": 2 * VOCABULARY * 32 + 18_592}
     for name in ("pythia-410m", "pythia-1b"):
@@ -60,15 +63,17 @@ def small(experiment: dict, labeller: str) -> dict:
     for each, examples in zip(mix["hub"], (12, 8, 20, 15), strict=True):
         each["examples"] = examples
     experiment["sft"]["training"] |= {"epochs": 1, "batch": 16, "max_length": 1024, "seeds": [0]}
-    pool = {"training": 30, "held_out": 20, "training_names": 60, "properties": [1, 2]}
-    experiment["evaluation"]["schemas"] |= pool
-    suites = experiment["evaluation"]["suites"]
-    suites["schema"] |= {"seen": 8, "unseen": 20}
-    for name in suites.keys() - {"schema"}:
-        suites[name]["items"] = 4
-    experiment["evaluation"]["knowledge"]["limit"] = 4
-    experiment["evaluation"]["generation"]["max_new_tokens"] = 16
-    experiment["evaluation"]["statistics"] = {"resamples": 200}
+    evaluation = experiment["evaluation"]
+    evaluation["schemas"] |= {"training": 40, "held_out": 24, "training_names": 200, "properties": [1, 2]}
+    evaluation["suites"]["schema"] |= {"seen": 8, "unseen": 24}
+    for name, items in SUITES.items():
+        evaluation["suites"][name]["items"] = items
+    if importlib.util.find_spec("lm_eval"):
+        evaluation["knowledge"]["limit"] = 4
+    else:
+        del evaluation["knowledge"]
+    evaluation["generation"] |= {"max_new_tokens": 16, "shots": 1}
+    evaluation["statistics"] = {"resamples": 200}
     return experiment
 
 

@@ -34,11 +34,19 @@ def results_of(rule):
 
 
 def upstream(stage):
-    """An input function: the manifests that the result `{job}` of this stage reads. Their addresses say all; times nothing."""
+    """An input function: the manifests that the result `{job}` of this stage reads. Their addresses say all; times nothing.
+
+    A result that is there waits for nobody: the jobs that come before it may since have become others.
+    """
 
     def manifests(wildcards):
         job = JOBS[f"results/{stage}/{wildcards.job}"]
-        return [ancient(str(each.manifest)) for jobs in (*job.inputs.values(), job.after) for each in jobs]
+        before = () if job.manifest.exists() else job.after
+        return [
+            ancient(str(each.manifest))
+            for jobs in (*job.inputs.values(), before)
+            for each in jobs
+        ]
 
     return manifests
 

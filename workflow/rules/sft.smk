@@ -32,10 +32,10 @@ rule sft_train:
         "results/sft/{job}/benchmark.tsv"
     wildcard_constraints:
         job=results_of("sft_train"),
+    retries: 2
     conda:
         "../../envs/trellis.yaml"
     threads: 1
-    retries: 2
     resources:
         gpu=gpus(),
     shell:

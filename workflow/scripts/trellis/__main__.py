@@ -9,6 +9,7 @@ verify              hash every stored file again
 gc [--delete]       list the results that no experiment of config/experiments leads to
 adopt JOB... --reason WHY
                     declare that a code change altered no result of these jobs
+tasks --to FOLDER   write the suites that have been built as tasks of lm-eval, to be asked of any model
 """
 
 import argparse
@@ -56,6 +57,8 @@ def _arguments() -> argparse.Namespace:
     adopting = commands.add_parser("adopt", parents=[configured])
     adopting.add_argument("jobs", nargs="+", metavar="JOB", help="like pretrain/trellis or 'sft/*'")
     adopting.add_argument("--reason", required=True, help="why the results stay the same; kept in their manifests")
+    exporting = commands.add_parser("tasks", parents=[configured])
+    exporting.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new or an empty folder")
     return parser.parse_args()
 
 
@@ -132,6 +135,14 @@ def _adopt(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tasks(args: argparse.Namespace) -> int:
+    # Only this command renders prompts: no other waits for transformers to be imported.
+    from trellis.lm_eval_tasks import export
+
+    print("\n".join(export(_plan(args), args.to)))
+    return 0
+
+
 COMMANDS = {
     "show": _show,
     "lock": _lock,
@@ -140,6 +151,7 @@ COMMANDS = {
     "verify": _verify,
     "gc": _gc,
     "adopt": _adopt,
+    "tasks": _tasks,
 }
 
 main()

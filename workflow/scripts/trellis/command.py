@@ -35,7 +35,7 @@ from trellis.manifest import BESIDE, WORK, Manifest, list_files
 from trellis.spec import Spec
 
 LOG = logging.getLogger("trellis")
-RECORDED_VERSIONS = ("torch", "transformers", "tokenizers", "trl", "numpy", "pyarrow", "snakemake")
+RECORDED_VERSIONS = ("torch", "transformers", "tokenizers", "trl", "llguidance", "numpy", "pyarrow", "snakemake")
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,13 @@ distance   reads the `items` of all suites and the fine-tuning `data`.
 generate   one job per model and suite; reads `model` (a base or a fine-tuned one) and `items`.
            Config: generation, template, base.
            generations.jsonl: id, mode (free, constrained), output, n_in, n_out (tokens, the end of turn counted), stop (eos,
-           length, room: the prompt left no room; grammar: the schema could not be compiled and the free answer stands),
-           shots. Free answers of all items first, each in the items' order. Constrained only where an item has a schema.
-           likelihoods.jsonl: id, nats, bytes: of the gold answer's text given the prompt, where there is one.
-           metrics: kind, items, modes.MODE.{items, new_tokens, stopped {stop: items}}, dtype, identical_in_float32 (share of
-           64 outputs that float32 gives too; null on a processor).
+           length, room: the prompt left no room; grammar: the schema could not be compiled, or not followed to the end, and
+           the free answer stands), shots. Free answers of all items first, each in the items' order. Constrained only
+           where an item has a schema.
+           likelihoods.jsonl: id, nats (null: it does not fit the context with its prompt), bytes: of the gold answer's
+           text given the prompt, without the end of turn, where there is one.
+           metrics: kind, items, modes.MODE.{items, new_tokens, stopped {stop: items}}, likelihoods {items, over_context},
+           dtype, identical_in_float32 (share of 64 free outputs that float32 gives too; null on a processor).
            run: tokens_per_second by mode.
 score      reads the `items` of all suites and the model's `generations`. `scorers.KIND` judges.
            scores.parquet, a row per item and mode: id, suite, split, stratum, cluster, mode, and METRICS, null where an item

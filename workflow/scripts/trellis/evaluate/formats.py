@@ -4,7 +4,7 @@ Text without types (of CSV and XML, and plain in YAML) is read as YAML 1.2's cor
 decimal numbers, and everything else a string.
 
 yaml    one document, a mapping or a sequence (any prose is a scalar); no anchor, alias, tag, or key twice
-toml    a document; dates and times as their text
+toml    a document with a key; dates and times as their text
 xml     no document type, so no entities of its own; the root's name does not matter. Elements that are all named `item` are
         an array; others an object or, where a name comes twice, an array of objects; an attribute is a child `@name`
 csv     a line of names, no two alike, and at least one line of as many fields: an array of objects
@@ -19,7 +19,6 @@ from xml.parsers import expat
 
 import yaml
 
-from trellis.evaluate.agreement import kind
 from trellis.evaluate.answer import MAX_DEPTH, MAX_LENGTH
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -91,7 +90,10 @@ def _read_toml(text: str) -> Any:
     # The parser takes quadratic time for a dotted key.
     if any(line.count(".") > MAX_DEPTH for line in text.split("\n")):
         raise Unreadable(f"a key of more than {MAX_DEPTH} parts")
-    return _plain(tomllib.loads(text))
+    value = tomllib.loads(text)
+    if not value:
+        raise Unreadable("no key in it")
+    return _plain(value)
 
 
 def _plain(value: Any, depth: int = 1) -> Any:
@@ -101,7 +103,7 @@ def _plain(value: Any, depth: int = 1) -> Any:
         return {key: _plain(child, depth + 1) for key, child in value.items()}
     if isinstance(value, list):
         return [_plain(child, depth + 1) for child in value]
-    return str(value) if kind(value) == "string" else value
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def _read_xml(text: str) -> Any:

@@ -1,9 +1,9 @@
 """The process in which queries of models are executed: started by `sandbox`, a request and a reply a line, JSON.
 
-It imports nothing of Trellis, and before it reads a request it gives up what a query could misuse: new files and sockets
-(none can be opened: every descriptor that it may have is taken), writing to files, and memory. In sqlite itself, a
-query may read the tables that it was given and call FUNCTIONS, all of which give the same result every time; sqlite's own
-limits and a budget of instructions bound its work, whichever machine it runs on.
+It imports nothing of Trellis, and before it reads a request it gives up what a query could misuse: files and sockets (every
+descriptor that it may have is taken, so that none can be opened; this takes no privilege, and holds in containers), writing
+to files, and memory. In sqlite itself, a query may read the tables that it was given and call FUNCTIONS, which give the
+same result every time and everywhere; sqlite's own limits and a budget of instructions bound its work.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer as this stage runs it: its settings, its loss, and its checkpoints as one file of ours."""
+"""TRL's SFTTrainer as this stage runs it: its loss, what it refuses, and its checkpoint as one file of ours."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from trellis.device import autocast
 from trellis.errors import TrellisError
@@ -23,72 +23,12 @@ from trellis.experiment.sft import SftTraining
 from trellis.manifest import write_atomically
 from trellis.progress import bar
 from trellis.sft import checkpoint
+from trellis.sft.arguments import arguments, held
 from trellis.sft.recorder import IGNORED, Record, Recorder
 
 LOG = logging.getLogger("trellis")
 # As with lengths: the number of logits is rounded up to this, so that few shapes occur.
 PLACES = 128
-# The arguments that decide what is learnt, as transformers and TRL call them.
-HYPERPARAMETERS = (
-    "seed",
-    "train_sampling_strategy",
-    "max_length",
-    "truncation_mode",
-    "packing",
-    "assistant_only_loss",
-    "optim",
-    "learning_rate",
-    "lr_scheduler_type",
-    "lr_scheduler_kwargs",
-    "warmup_steps",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "weight_decay",
-    "max_grad_norm",
-    "neftune_noise_alpha",
-)
-
-
-def arguments(training: SftTraining, steps: int, work: Path, use_cpu: bool) -> SFTConfig:
-    """The trainer's settings: nothing leaves the process, and nothing is kept but what the stage writes."""
-    micro_batch = max(d for d in range(1, training.micro_batch + 1) if training.batch % d == 0)
-    warmup, schedule = round(training.warmup_share * steps), {}
-    if training.schedule == "warmup_stable_decay":
-        schedule = {"num_decay_steps": round(training.decay_share * steps), "decay_type": "linear"}
-    return SFTConfig(
-        output_dir=str(work),
-        seed=training.seeds[0],
-        # The order already holds every epoch.
-        num_train_epochs=1,
-        train_sampling_strategy="sequential",
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=training.batch // micro_batch,
-        assistant_only_loss=True,
-        packing=False,
-        max_length=training.max_length,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
-        lr_scheduler_kwargs=schedule,
-        warmup_steps=warmup,
-        adam_beta1=training.betas[0],
-        adam_beta2=training.betas[1],
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.clip,
-        # Precision is the stage's own autocast, as in pretraining.
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=use_cpu,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        # The trainer below says when.
-        save_strategy="no",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
 
 
 class Trainer(SFTTrainer):
@@ -168,13 +108,12 @@ class Trainer(SFTTrainer):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What the arguments held; `precision` is what this machine computes in."""
-        held = self.args.to_dict()
+        """What the arguments held, the batch, and the precision that this machine computes in."""
         mixed = isinstance(autocast(*self.mixed_precision), torch.autocast)
         return {
             "batch": self.get_total_train_batch_size(self.args),
             "precision": self.training.precision if mixed else "float32",
-            **{name: held[name] for name in HYPERPARAMETERS},
+            **held(self.args),
         }
 
     def compute_loss_context_manager(self):

@@ -81,8 +81,8 @@ def make_task(
         wanted = sandbox.execute(tables, fillings, question.query).results
         careless = [sandbox.execute(tables, fillings, each).results for each in question.careless]
         if _tells(wanted, careless, question.ordered):
-            check = {"tables": tables, "fillings": fillings, "results": wanted, "ordered": question.ordered}
-            return question, check
+            results = [[list(map(_rounded, row)) for row in rows] for rows in wanted]
+            return question, {"tables": tables, "fillings": fillings, "results": results, "ordered": question.ordered}
     raise TrellisError(f"evaluate_items: no rows tell right from wrong for a {stratum} question over {tables}")
 
 
@@ -92,3 +92,8 @@ def _tells(wanted: list[Any], careless: list[list[Any]], ordered: bool) -> bool:
         return False
     pairs = [zip(found, wanted, strict=True) for found in careless]
     return not any(all(same_rows(found, rows, ordered) for found, rows in each) for each in pairs)
+
+
+def _rounded(cell: Any) -> Any:
+    """Ten significant digits: what follows depends on the version of sqlite that adds."""
+    return float(f"{cell:.10g}") if isinstance(cell, float) else cell
