@@ -1,5 +1,6 @@
 """The study's dataflow from a lock that nobody fetched: what is fetched once, what is an address, what is refused."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from trellis import job as job_module
 from trellis.dataflow import build_jobs
 from trellis.errors import TrellisError
 from trellis.experiment.reading import read_yaml
+from trellis.experiment.section import semantic
 from trellis.experiment.whole import Experiment, load_experiment
+from trellis.patterns import matching
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,6 +146,13 @@ def test_every_model_answers_every_suite_and_all_answers_are_compared(study):
     assert {job.name for job in compare.inputs["knowledge"]} == {f"knowledge-{variant}" for variant in variants}
     for job in named["score"].values():
         assert [read.name for read in job.inputs["items"]] == [f"items-{suite}" for suite in study.evaluation.suites]
+    for job in compare.inputs["knowledge"]:
+        tasks = json.loads(json.dumps(semantic(job.config), sort_keys=True))["knowledge"]["tasks"].values()
+        for task, read in zip(tasks, job.inputs["files"], strict=True):
+            files = read.config["files"]
+            assert files.repo == f"datasets/{task['repo']}" and matching(files.files, task["files"]) == sorted(
+                files.files
+            )
 
 
 def test_no_training_starts_before_the_suites_stand_and_none_depends_on_them(study):

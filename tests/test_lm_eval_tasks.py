@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,11 @@ from publishing import publish
 from small_models import publish_model
 from trellis.command import execute
 from trellis.evaluate import METRICS
+from trellis.evaluate.calls import signature
 from trellis.evaluate.score import means, row
 from trellis.evaluate.suites import text_to_sql
 from trellis.experiment.evaluation import TextToSqlSuite
+from trellis.job import Job
 from trellis.lm_eval_tasks import METRICS as EXPORTED
 from trellis.lm_eval_tasks import export
 from trellis.manifest import file_sha256
@@ -22,12 +25,11 @@ from trellis.plan import load_plan
 from trellis.records import read_records, write_records
 
 ROOT = Path(__file__).parents[1]
-CONTEXT, NEW = 96, 24
+CONTEXT = 192
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 CALL = [{"name": "f", "arguments": {"x": 1}}]
-SIGNATURES = [
-    {"name": "f", "parameters": {"type": "dict", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}
-]
+PARAMETERS = {"type": "dict", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+SIGNATURES = {"f": signature({"name": "f", "description": "", "parameters": PARAMETERS})}
 
 
 def item(suite, split, question, gold, schema=None, check=None, answer=None):
@@ -75,33 +77,32 @@ LESSONS = [
     ("f", '{"a":8}'),
     ("g", '[{"a":5}]'),
     ("h", "a: 6\n"),
-    ("j", '[{"name":"f"}]'),
+    ("j", '[{"name":"f","arguments":{}}]'),
     ("l", "SELECT 1"),
 ]
 
 
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
-    """The demo's plan, all its suites built, with these items."""
+    """The demo's plan, its suites built of these items, and one suite more for each kind that it lacks."""
     (tmp_path / "config").symlink_to(ROOT / "config")
     monkeypatch.chdir(tmp_path)
-    plan = load_plan(tmp_path)
-    by_suite = {}
+    plan, by_suite = load_plan(tmp_path), {}
     for each in suites():
         by_suite.setdefault(each["suite"], []).append(each)
-    for job in plan.of_rule("evaluate_items"):
-        items = by_suite.pop(job.name.removeprefix("items-"))
+    jobs = {job.name: job for job in plan.of_rule("evaluate_items")}
+    assert jobs.keys() <= {f"items-{suite}" for suite in by_suite}
+    for suite, items in by_suite.items():
+        job = jobs.setdefault(f"items-{suite}", Job("evaluate", "items", f"items-{suite}", {"name": suite}))
         write_records(job.folder / "items.jsonl", items)
         write_records(job.folder / "shots.jsonl", [])
         publish(job.folder, metrics={"sha256": file_sha256(job.folder / "items.jsonl")})
-    assert not by_suite, "a suite that the demo lacks"
-    return plan
+    return replace(plan, jobs=list(jobs.values()))
 
 
 def test_lm_eval_gives_our_figures(plan, tmp_path, make_spec):
     lm_eval = pytest.importorskip("lm_eval", reason="the optional extra `knowledge` is not installed")
     pytest.importorskip("lm_eval.tasks")
-    plan.experiment.evaluation.generation.max_new_tokens = NEW
     model = publish_model(tmp_path / "model", context=CONTEXT, lessons=LESSONS)
     names = export(plan, tmp_path / "tasks")
     theirs = lm_eval.simple_evaluate(
@@ -112,9 +113,9 @@ def test_lm_eval_gives_our_figures(plan, tmp_path, make_spec):
         batch_size=4,
         task_manager=lm_eval.tasks.TaskManager(include_path=str(tmp_path / "tasks"), include_defaults=False),
     )
-    compared = set()
+    compared, new = set(), plan.experiment.evaluation.generation.max_new_tokens
     for job in plan.of_rule("evaluate_items"):
-        generation = {"max_new_tokens": NEW, "batch": 4, "modes": ["free"], "shots": 1}
+        generation = {"max_new_tokens": new, "batch": 4, "modes": ["free"], "shots": 1}
         config = {"generation": generation, "template": "plain", "base": False}
         out = tmp_path / f"out-{job.name}"
         execute(make_spec("evaluate", "generate", job.name, config, {"model": [model], "items": [job.folder]}), out)
@@ -150,16 +151,15 @@ def test_the_command_writes_what_has_been_built(plan, tmp_path):
         command = [sys.executable, "-m", "trellis", "tasks", "--to", to]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
 
-    assert "trellis_schema_seen" in tasks("x").stdout.split()
+    names = tasks("x").stdout.split()
+    assert {f"{name}.yaml" for name in names} == {path.name for path in (tmp_path / "x").glob("*.yaml")}
+    assert {"trellis_schema", "trellis_schema_seen"} <= set(names)
     rows = list(read_records(tmp_path / "x/trellis_schema.jsonl"))
     assert rows[2]["prompt"] == "user\ne  <|endoftext|>assistant\n" and rows[2]["answer"] == ""
     assert [json.loads(row["item"]) for row in rows] == [each for each in suites() if each["suite"] == "schema"][2:]
     again = tasks("x")
     assert again.returncode == 1 and "x is there already and is no empty folder" in again.stderr
-    (built, *others) = plan.of_rule("evaluate_items")
-    for job in others:
+    for job in plan.jobs:
         job.manifest.unlink()
-    assert set(tasks("y").stdout.split()) == {path.stem for path in (tmp_path / "y").glob("*.yaml")} != set()
-    built.manifest.unlink()
     none = tasks("z")
     assert none.returncode == 1 and "no suite of demo has been built yet" in none.stderr

@@ -99,9 +99,10 @@ def evaluation_jobs(
             )
         )
         if evaluation.knowledge:
-            tasks = evaluation.knowledge.tasks.values()
-            files = [plan.hub(f"datasets/{task.repo}", task.files) for task in tasks]
-            pinned = {name: unrevised(task) for name, task in evaluation.knowledge.tasks.items()}
+            # The keys of a written spec are sorted, and a task finds its files by its place among them.
+            tasks = dict(sorted(evaluation.knowledge.tasks.items()))
+            files = [plan.hub(f"datasets/{task.repo}", task.files) for task in tasks.values()]
+            pinned = {name: unrevised(task) for name, task in tasks.items()}
             knowledge = {**who, "knowledge": evaluation.knowledge.model_copy(update={"tasks": pinned})}
             known.append(plan.add("evaluate", "knowledge", f"knowledge-{label}", knowledge, model=[model], files=files))
     config = {"statistics": evaluation.statistics, "prereg": plan.experiment.prereg}

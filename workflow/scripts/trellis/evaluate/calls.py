@@ -88,7 +88,7 @@ def value_fits(value: Any, accepted: list[Any], kind: str, items: str | None) ->
         return type(value) is shown and value in accepted
     if items and not any(_items_typed(value, option, PYTHON[items]) for option in accepted):
         return False
-    if False:
+    if shown not in (None, wanted):
         return value in accepted
     if wanted is dict:
         return any(_object_fits(value, option) for option in accepted)
@@ -135,6 +135,6 @@ def _objects_fit(value: list[Any], option: Any) -> bool:
 def _object_fits(value: dict[str, Any], option: Any) -> bool:
     return (
         isinstance(option, dict)
-        and all(key in option and heard(item) in _heard(option[key]) for key, item in value.items())
+        and all(key in option and item in option[key] for key, item in value.items())
         and all(key in value or NONE in values for key, values in option.items())
     )

@@ -9,7 +9,7 @@ V_items comes from the cluster bootstrap of each item's mean over the seeds. s^2
 their number; seeds are too few to be bootstrapped. Both hold the luck of single schemas with single seeds, V_overlap, which
 is therefore taken off once: without that, 95 % intervals of models whose seeds differ by such luck alone cover 99 %.
 Intervals are Student's, with Satterthwaite's (1946) degrees of freedom: over simulated studies of few schemas they cover
-more often than the bootstrap's percentile and BCa intervals, and as often over many (`benchmarks/statistics.py`). Where
+more often than the bootstrap's percentile and BCa intervals, and as often over many (`benchmarks/intervals.py`). Where
 neither schemas nor seeds have any luck of their own with a model, those of 95 % cover 97 to 98 %.
 """
 

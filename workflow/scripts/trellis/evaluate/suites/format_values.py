@@ -38,7 +38,7 @@ WORDS = (
         "dunlin",
     ),
 )
-# Strings that a careless writer spoils: each has what its format must quote or escape.
+# Strings that hold what means something in the format: most are spoilt where nothing is quoted or escaped.
 AWKWARD: dict[Form, tuple[str, ...]] = {
     "yaml": ("{0}: {1}", "- {0}", "# {0}", "no", "0{2}", "{0} #{2}", "true", '"{0}" {1}', "{2}.0", "*{0}", "{{{0}}}"),
     "toml": ('"{0}" {1}', "{0} = {1}", "\\{0}", "{0} # {1}", "[{0}]", "0{2}", "true", "{0}\n{1}"),
@@ -57,14 +57,14 @@ def draw_value(form: Form, size: str, rng: random.Random) -> Any:
         return [{name: _scalar(kind, form, rng) for name, kind in names} for _ in range(rows)]
     value: dict[str, Any] = {name: _scalar(kind, form, rng) for name, kind in names}
     if size != "small":
-        (part, *more), (listed,) = rng.sample(NAMES["part"], 2), rng.sample(NAMES["list"], 1)
-        value[listed] = rng.sample(WORDS, rng.randint(2, 3))
+        part, inside = rng.sample(NAMES["part"], 2)
+        value[rng.choice(NAMES["list"])] = rng.sample(WORDS, rng.randint(2, 3))
         value[part] = {name: _scalar(kind, form, rng) for name, kind in _names(2, rng)}
         if size == "large":
-            value[part][more[0]] = {name: _scalar(kind, form, rng) for name, kind in _names(1, rng)}
-            inner = _names(2, rng)
+            value[part][inside] = {name: _scalar(kind, form, rng) for name, kind in _names(1, rng)}
+            row = _names(2, rng)
             value[rng.choice(NAMES["rows"])] = [
-                {name: _scalar(kind, form, rng) for name, kind in inner} for _ in range(2)
+                {name: _scalar(kind, form, rng) for name, kind in row} for _ in range(2)
             ]
     return {name: value[name] for name in rng.sample(list(value), len(value))}
 

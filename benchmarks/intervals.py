@@ -1,6 +1,6 @@
 """How often the intervals of `evaluate compare` cover, its tests reject, and its minimum detectable effect is found.
 
-    python benchmarks/statistics.py [--studies 2000]
+    python benchmarks/intervals.py [--studies 2000]
 
 Studies are simulated (`tests/simulated_studies.py`), so that the truth is known: two fine-tuned models, items in clusters
 of one schema, seeds. The peer is the paired bootstrap over items, the usual way to compare two models on a benchmark
