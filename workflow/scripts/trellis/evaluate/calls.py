@@ -135,6 +135,6 @@ def _objects_fit(value: list[Any], option: Any) -> bool:
 def _object_fits(value: dict[str, Any], option: Any) -> bool:
     return (
         isinstance(option, dict)
-        and all(key in option and item in option[key] for key, item in value.items())
+        and all(key in option and heard(item) in _heard(option[key]) for key, item in value.items())
         and all(key in value or NONE in values for key, values in option.items())
     )
