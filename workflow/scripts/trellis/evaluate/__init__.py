@@ -1,9 +1,10 @@
 """Evaluation: the split of schemas, the suites, the models' answers, their scores, and what the scores say.
 
 schemas    reads the wheels of bfcl-eval and cfn-lint and those of real schemas (`wheels`), repositories of real schemas
-           (`files`). Config: `schemas` (the pool), `origins` (of real schemas).
+           (`files`). Config: `schemas` (the pool), `origins` (of real schemas), `component` (of evaluation.distance).
            training.jsonl, held_out.jsonl: schema_id, cluster, stratum, schema, origin (where its names come from).
-           reference.jsonl: id, suite, text: what nobody may be trained on.
+           reference.jsonl: id, suite, text: what nobody may be trained on. No training schema is as similar as `component`
+           to one in it.
            metrics: training and held_out {schemas, names, by_kind: names available by type, strata}, reference_texts,
            candidates {kept, left_out {reason: schemas}} of the real schemas.
 items      one job per suite; reads `schemas`, `tokenizer`, and the suite's `wheels` or `files`. `suites.KIND` makes them.
@@ -53,7 +54,7 @@ leaf_f1        F1 of (path, value) pairs against the gold; null without gold
 key_f1         F1 of key paths against the gold's, or against the schema's required names
 type_accuracy  share of the gold's leaves at whose path the output has a value of the same type; null without gold
 name_accuracy  function calling: the functions called are those of the gold
-ast            function calling: BFCL's check of names and arguments
+ast            function calling: BFCL's check of names and arguments; null where no tool helps
 called         function calling: the output calls at all; balanced accuracy over answerable and irrelevant items follows
 execution      text-to-SQL: the query's result is the gold query's
 truncated      the answer reached max_new_tokens

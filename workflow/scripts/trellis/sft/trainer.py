@@ -192,8 +192,9 @@ class Trainer(SFTTrainer):
             generator.set_state(self.random[kind])
 
     def _generators(self) -> dict[str, torch.Generator]:
-        on_gpu = [torch.cuda.default_generators[self.args.device.index]] if self.args.device.type == "cuda" else []
-        return dict(zip(("cpu", "cuda"), [torch.default_generator, *on_gpu], strict=False))
+        device, _ = self.mixed_precision
+        on_gpu = {"cuda": torch.cuda.default_generators[device.index]} if device.type == "cuda" else {}
+        return {"cpu": torch.default_generator, **on_gpu}
 
 
 class Saving(TrainerCallback):

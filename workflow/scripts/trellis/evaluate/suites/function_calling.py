@@ -16,7 +16,7 @@ from typing import Any
 from trellis.address import digest
 from trellis.evaluate import calls
 from trellis.evaluate.bfcl import (
-    ANY_CALL,
+    CALLS,
     CATEGORIES,
     NO_CALL,
     answer_schema,
@@ -53,10 +53,10 @@ def build(suite: FunctionCallingSuite, name: str, spec: Spec) -> Built:
 def make_items(wheel: Path, category: str, suite: str, seed: int) -> Iterator[dict[str, Any]]:
     """The items of a category, in the order of a hash of seed and id."""
     entries = sorted(read_entries(wheel, category), key=lambda entry: seeded(seed, entry["id"]).random())
-    answers = {} if category in ANY_CALL + NO_CALL else read_answers(wheel, category)
+    answers = read_answers(wheel, category) if category in CALLS else {}
     for entry in entries:
         tools = [as_tool(function) for function in entry["function"]]
-        right = [] if category in NO_CALL else answers.get(entry["id"])
+        right = answers[entry["id"]] if category in CALLS else [] if category in NO_CALL else None
         named = {name for answer in right or () for name in answer}
         signatures = {each["name"]: calls.signature(each) for each in entry["function"] if each["name"] in named}
         gold = gold_calls(tools, right, signatures) if right else None
@@ -119,20 +119,18 @@ def example(acceptable: Any) -> Any:
 
 
 def make_shots(schemas: list[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
-    """`count` examples with tools made of the training side's flat schemas, the shortest of CHOICES; they make one call, none
-    and two in turn, and fewer are the first of more."""
-    flat = [schema["schema"] for schema in schemas if schema["stratum"] == "flat"][:CHOICES]
-    flat.sort(key=lambda schema: len(str(schema)))
+    """`count` examples with tools made of the training side's schemas, the shortest of CHOICES; they make one call, none and
+    two in turn, and fewer are the first of more."""
+    chosen = sorted((each["schema"] for each in schemas[:CHOICES]), key=lambda schema: len(str(schema)))
     return [
-        _shot(flat[number % len(flat)], flat[(number + 1) % len(flat)], number, seed)
-        for number in range(count if flat else 0)
+        _shot(chosen[place % len(chosen)], chosen[(place + 1) % len(chosen)], place, seed) for place in range(count)
     ]
 
 
-def _shot(schema: dict[str, Any], other: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
+def _shot(schema: dict[str, Any], other: dict[str, Any], place: int, seed: int) -> dict[str, Any]:
     """One tool, asked for; where no call is right, the question is one for another tool."""
-    values = Values("training", seeded(seed, "shots", number))
-    wanted = CALLS_IN_TURN[number % len(CALLS_IN_TURN)]
+    values = Values("training", seeded(seed, "shots", place))
+    wanted = CALLS_IN_TURN[place % len(CALLS_IN_TURN)]
     tool, asked = _tool(schema), _tool(schema if wanted else other)
     drawn = [values.draw(asked["parameters"]) for _ in range(wanted or 1)]
     question = "\n".join([f"{asked['description']}:", *(state(instance, values.rng) for instance in drawn)])
