@@ -13,21 +13,22 @@ The peers:
 (b) the original study's loop, reconstructed (pretraining/original.py says what is kept of it);
 (c) the fastest of a few large matrix products, in the precision that the recipe multiplies in.
 
-Each measurement is a process of its own, so that its peak of memory is its own; the contenders take turns, so that a drift
-of the machine meets all alike. A repeat counts with the median of its steps after a warm-up; the table has the median of the
-repeats, their lowest and highest. One thread of a processor is timed in processor time, all else by the clock. MFU counts
-the FLOPs that training needs, attention by the causal convention (half of the square); HFU also what checkpointing computes
-again. Both are shares of the device's dense bfloat16 peak, or of (c) where no peak is published. Peak GiB is what tensors
-took of the GPU (in brackets what the allocator held for them), or what the whole process took of the processor's memory.
+Each measurement is a process of its own, so that its peak of memory is its own; the contenders take turns, on a processor
+step by step, so that a drift of the machine meets all alike. A repeat counts with the median of its steps after a warm-up;
+the table has the median of the repeats, their lowest and highest. A ratio is the median over all steps of how much faster one
+was than the peer's in the same turn. One thread of a processor is timed in processor time, all else by the clock.
+
+MFU counts the FLOPs that training needs, attention by the causal convention (half of the square); HFU also what checkpointing
+computes again. Both are shares of the device's dense bfloat16 peak, or of (c) where no peak is published. Peak GiB is what
+tensors took of the GPU (in brackets what the allocator held for them), or what the whole process took of the processor's
+memory.
 """
 
 import argparse
-import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +56,7 @@ def main() -> None:
     from pretraining.ladder import CEILING, rows_of
     from pretraining.size import size_of, write_mixture
     from pretraining.table import table
+    from pretraining.turns import answering, measured_in_turns
 
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -62,34 +64,31 @@ def main() -> None:
     size = size_of(args.experiment, ROOT)
     rows = rows_of(size, device)
     if args.measure:
-        print(json.dumps(measure(args, size, rows, device)))
+        wait, answer = answering()
+        answer(measure(args, size, rows, device, wait))
         return
     if unknown := set(args.rows or []) - {CEILING, *rows}:
         parser.error(f"there is no row {min(unknown)} on this device (allowed: {', '.join([CEILING, *rows])})")
     found = {name: [] for name in args.rows or [CEILING, *rows]}
     with tempfile.TemporaryDirectory() as folder:
         write_mixture(Path(folder) / "mixture", size, WARM_UP + args.steps)
-        for turn in range(args.repeats):
-            for name, measured in found.items():
-                measured.append(run(args, name, Path(folder) / "mixture"))
-                print(f"{turn + 1}/{args.repeats} {name}: {measured[-1]}", file=sys.stderr, flush=True)
+        commands = {name: command(args, name, Path(folder) / "mixture") for name in found}
+        for _ in range(args.repeats):
+            for name, result in measured_in_turns(commands).items():
+                found[name].append(result)
+                print(name, result, file=sys.stderr, flush=True)
     title = f"Pretraining {args.experiment}: {args.steps} steps after {WARM_UP}, {args.repeats} repeats"
     print(table(title, size, rows, device, found))
 
 
-def run(args: argparse.Namespace, name: str, mixture: Path) -> dict:
-    """One measurement in a process of its own; {"error": its last words} where it fails."""
-    command = [sys.executable, __file__, "--measure", name, "--mixture", str(mixture)]
-    for option in ("experiment", "steps", "threads"):
-        command += [f"--{option}", str(getattr(args, option))]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    if answer.returncode:
-        return {"error": (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]}
-    return json.loads(answer.stdout.splitlines()[-1])
+def command(args: argparse.Namespace, name: str, mixture: Path) -> list[str]:
+    """This script, for one measurement."""
+    words = [sys.executable, __file__, "--measure", name, "--mixture", str(mixture)]
+    return words + [f"--{option}={getattr(args, option)}" for option in ("experiment", "steps", "threads")]
 
 
-def measure(args: argparse.Namespace, size, rows: dict, device) -> dict:
-    """The ceiling's FLOP/s; or a loop's median seconds per step, the loss of its first step, and its peak memory in GiB."""
+def measure(args: argparse.Namespace, size, rows: dict, device, wait: Callable[[], None]) -> dict:
+    """The ceiling's FLOP/s; or a loop's seconds of each step, the loss of its first one, and its peak memory in GiB."""
     from pretraining import ours, peers
     from pretraining.ladder import CEILING
     from pretraining.measure import Steps, matrix_ceiling
@@ -103,13 +102,13 @@ def measure(args: argparse.Namespace, size, rows: dict, device) -> dict:
     size = size.changed(**row.changes)
     start = build(size.model, size.vocab_size, size.recipe.context, END_TOKEN, size.recipe.seed)
     loop = getattr(ours, row.loop, None) or getattr(peers, row.loop)
-    steps = Steps(device)
+    steps = Steps(device, wait)
     with steps.watched():
         loss = loop(size, start, args.mixture, device)
     seconds = steps.seconds(WARM_UP)
     if len(seconds) != args.steps:
         raise SystemExit(f"{len(seconds)} steps were taken, not {args.steps}")
-    return {"seconds": statistics.median(seconds), "loss": loss, **steps.peaks}
+    return {"seconds": seconds, "loss": loss, **steps.peaks}
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pretraining.ordered import Ordered  # noqa: E402
 from pretraining.original import Original  # noqa: E402
 from pretraining.peers import original  # noqa: E402
 from pretraining.size import END_TOKEN, size_of, write_mixture  # noqa: E402
+from pretraining.turns import measured_in_turns  # noqa: E402
 
 from trellis.models.build import build  # noqa: E402
 
@@ -78,7 +79,7 @@ COMPILED = ["trainer-other", "compiled", "unmasked", "chunked", "no-checkpointin
 )
 def test_every_loop_begins_as_the_same_model_on_the_same_rows(mixture, name):
     args = argparse.Namespace(measure=name, mixture=mixture, steps=STEPS)
-    found = pretrain.measure(args, TINY, ROWS, DEVICE)
+    found = pretrain.measure(args, TINY, ROWS, DEVICE, wait=lambda: None)
     rows = first_batch(mixture)[:, : TINY.recipe.context] if ROWS[name].loop == "original" else first_batch(mixture)
     with torch.no_grad():
         logits = started()(rows[:, :-1]).logits
@@ -86,7 +87,7 @@ def test_every_loop_begins_as_the_same_model_on_the_same_rows(mixture, name):
     assert expected == pytest.approx(math.log(TINY.vocab_size), abs=0.1)
     # bfloat16 products move the mean of 512 losses by far less; another model's, or other rows', differ by more.
     assert found["loss"] == pytest.approx(expected, abs=2e-4)
-    assert found["seconds"] > 0 and found["peak"] > 0
+    assert len(found["seconds"]) == STEPS and min(found["seconds"]) > 0 and found["peak"] > 0
 
 
 def test_the_originals_model_is_llama():
@@ -166,6 +167,30 @@ def off(found: torch.Tensor, exact: torch.Tensor) -> float:
 def test_float8_refuses_what_the_device_would():
     with pytest.raises(ValueError, match="multiple of 16"):
         use_float8(torch.nn.ModuleList([torch.nn.Linear(64, 100, bias=False)]))
+
+
+CONTENDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pretraining.turns import answering
+wait, answer = answering()
+for step in range(3):
+    with open(sys.argv[2], "a") as file:
+        file.write(sys.argv[3])
+    print("what a library prints")
+    if sys.argv[3] == "b" and step == 1:
+        sys.exit("out of memory")
+    wait()
+answer({"name": sys.argv[3]})
+"""
+
+
+def test_contenders_take_a_step_each_in_turn_and_one_that_fails_says_why(tmp_path):
+    order = tmp_path / "order"
+    words = [sys.executable, "-c", CONTENDER, str(ROOT / "benchmarks"), str(order)]
+    found = measured_in_turns({name: [*words, name] for name in "abc"})
+    assert order.read_text() == "abcabcac"
+    assert found == {"a": {"name": "a"}, "b": {"error": "out of memory"}, "c": {"name": "c"}}
 
 
 @pytest.mark.slow

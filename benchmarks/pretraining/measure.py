@@ -4,7 +4,7 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -26,38 +26,43 @@ def clock() -> float:
 
 
 class Steps:
-    """The ends of all optimizer steps of a process, whoever takes them: on a GPU by its own clock, so that nobody has to
-    wait for it. And the peak of memory up to the last of them, for a loop may set the GPU's count back."""
+    """All optimizer steps of a process, whoever takes them. On a GPU they are timed by its own clock, so that nobody has to
+    wait for it; on a processor `wait` is called between them. And the peak of memory up to the end of the last one, for a
+    loop may set the GPU's count back."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.ends, self.peaks = device, [], {}
+    def __init__(self, device: torch.device, wait: Callable[[], None]) -> None:
+        self.device, self.wait = device, wait
+        self.ends, self.taken, self.peaks = [], [], {}
+        self.begun = clock()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        hook = register_optimizer_step_post_hook(lambda *_: self._tick())
+        hook = register_optimizer_step_post_hook(lambda *_: self._end())
         try:
             yield
         finally:
             hook.remove()
 
-    def _tick(self) -> None:
+    def _end(self) -> None:
         if self.device.type == "cuda":
             self.ends.append(torch.cuda.Event(enable_timing=True))
             self.ends[-1].record()
             stats = torch.cuda.memory_stats(self.device)
             now = {"peak": stats["allocated_bytes.all.peak"], "reserved": stats["reserved_bytes.all.peak"]}
         else:
-            self.ends.append(clock())
+            self.taken.append(clock() - self.begun)
+            self.wait()
             now = {"peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+            self.begun = clock()
         self.peaks = {name: max(size / GIB, self.peaks.get(name, 0)) for name, size in now.items()}
 
     def seconds(self, warm_up: int) -> list[float]:
-        """From each step's end to the next one's, without the first `warm_up` steps."""
-        pairs = list(zip(self.ends, self.ends[1:], strict=False))[warm_up - 1 :]
+        """From each step's end to the next one's, without the first `warm_up` steps (at least one)."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-            return [before.elapsed_time(after) / 1000 for before, after in pairs]
-        return [after - before for before, after in pairs]
+            pairs = zip(self.ends, self.ends[1:], strict=False)
+            return [before.elapsed_time(after) / 1000 for before, after in pairs][warm_up - 1 :]
+        return self.taken[warm_up:]
 
 
 def matrix_ceiling(device: torch.device, precision: str) -> dict:

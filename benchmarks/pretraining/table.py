@@ -22,7 +22,7 @@ def table(title: str, size: Size, rows: dict[str, Row], device: torch.device, fo
     ceiling = statistics.median(ceilings) if ceilings else None
     peak = peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
     rates = {name: _rates(size, rows[name], measured) for name, measured in found.items() if name != CEILING}
-    peers = [statistics.median(rates[name]) if rates.get(name) else None for name in ("trainer", "original")]
+    peers = [rates.get(name, []) for name in ("trainer", "original")]
     lines = [*_header(title, size, device, found, peak, ceiling), HEAD, "|" + "---|" * HEAD.count(" |")]
     for name, measured in found.items():
         if name != CEILING:
@@ -32,7 +32,7 @@ def table(title: str, size: Size, rows: dict[str, Row], device: torch.device, fo
     if ceiling:
         rate = ceiling / training_flops(size.model, size.vocab_size, size.recipe.context)
         cells = ["(c) were all at the rate of a matrix product", "", f"{rate:,.0f}", ""]
-        cells += [f"{ceiling / (peak or ceiling):.1%}"] * 2 + ["", *_ratios(rate, peers), ""]
+        cells += [f"{ceiling / (peak or ceiling):.1%}"] * 2 + [""] * 4
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -50,18 +50,21 @@ def _header(title: str, size: Size, device: torch.device, found: dict, peak: flo
     yield f"MFU and HFU, attention by the causal convention (half of the square), are shares of {whole}.\n"
 
 
-def _rates(size: Size, row: Row, measured: list[dict]) -> list[float]:
-    """Tokens per second of each repeat, none where one failed; the original trains on one token less per row."""
+def _rates(size: Size, row: Row, measured: list[dict]) -> list[list[float]]:
+    """Tokens per second of each repeat's steps, none where one failed; the original trains on one token less per row."""
     tokens = size.batch_rows * (size.recipe.context - (row.loop == "original"))
-    return [] if any("error" in each for each in measured) else [tokens / each["seconds"] for each in measured]
+    if any("error" in each for each in measured):
+        return []
+    return [[tokens / seconds for seconds in each["seconds"]] for each in measured]
 
 
-def _cells(size: Size, rates: list[float], measured: list[dict], most: float | None, peers: list) -> list[str]:
+def _cells(size: Size, rates: list[list[float]], measured: list[dict], most: float | None, peers: list) -> list[str]:
     """All cells of a row but label and micro-batch; `most` is the FLOP/s that MFU and HFU are shares of."""
     if not rates:
         error = next(each["error"] for each in measured if "error" in each)
         return [f"failed: {error.replace('|', '/')[:200]}"] + [""] * 7
-    rate = statistics.median(rates)
+    repeats = [statistics.median(steps) for steps in rates]
+    rate = statistics.median(repeats)
     shape = size.model, size.vocab_size, size.recipe.context
     work = [training_flops(*shape), hardware_flops(*shape, size.recipe.gradient_checkpointing)]
     memory = f"{max(each['peak'] for each in measured):.2f}"
@@ -69,16 +72,21 @@ def _cells(size: Size, rates: list[float], measured: list[dict], most: float | N
         memory += f" ({max(each['reserved'] for each in measured):.2f} reserved)"
     return [
         f"{rate:,.0f}",
-        f"{min(rates):,.0f} to {max(rates):,.0f}",
+        f"{min(repeats):,.0f} to {max(repeats):,.0f}",
         *(f"{rate * flops / most:.1%}" if most else "" for flops in work),
         memory,
-        *_ratios(rate, peers),
+        *_ratios(rates, peers),
         f"{measured[0]['loss']:.4f}",
     ]
 
 
-def _ratios(rate: float, peers: list[float | None]) -> list[str]:
-    return [f"{rate / peer:.2f}" if peer else "" for peer in peers]
+def _ratios(rates: list[list[float]], peers: list[list[list[float]]]) -> list[str]:
+    """To each peer, the median over the steps of all repeats; nothing where the peer was not measured."""
+    cells = []
+    for peer in peers:
+        pairs = [pair for own, its in zip(rates, peer, strict=False) for pair in zip(own, its, strict=True)]
+        cells.append(f"{statistics.median(own / its for own, its in pairs):.2f}" if pairs else "")
+    return cells
 
 
 def _processor() -> str:
