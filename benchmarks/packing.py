@@ -34,7 +34,7 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from packing import SELECTED, TOKENS, byte_tokenizer  # noqa: E402
+from packed_streams import SELECTED, TOKENS, byte_tokenizer  # noqa: E402
 from publishing import publish  # noqa: E402
 from trellis.manifest import Manifest, file_sha256  # noqa: E402
 from trellis.spec import Spec  # noqa: E402

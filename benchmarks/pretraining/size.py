@@ -35,7 +35,7 @@ class Size:
 def size_of(experiment: str, root: Path) -> Size:
     """The treatment's model of an experiment; `tiny` is the demo's at a size for tests."""
     whole = load_experiment(experiment_path(root, "demo" if experiment == "tiny" else experiment))
-    model = whole.models[whole.evaluation.headline.treatment]
+    model = whole.models[whole.prereg.primary.treatment]
     size = Size(model, whole.pretraining.model_copy(update=QUIET), whole.tokenizer.vocab_size)
     if experiment != "tiny":
         return size

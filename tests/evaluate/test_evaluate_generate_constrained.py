@@ -216,6 +216,33 @@ def test_a_schema_cannot_ask_for_white_space(tokenizer):
     assert matcher.validate_tokens(tokenizer("2]")["input_ids"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        ([], 1),
+        ([0.01], 1),
+        ([5], 5),
+        ([0.05, 0.25], 25),
+        ([60, 86400], 86400),
+        ([86400, 0.5], 864000),
+        ([2**31], 2**31),
+    ],
+)
+def test_the_remainders_of_steps_are_those_of_their_common_multiple(steps, found):
+    schema = {"anyOf": [closed(a={"type": "number", "multipleOf": step}) for step in steps]}
+    assert constrained.remainders(schema) == found
+
+
+def test_ordinary_steps_are_followed(run, model):
+    items = [
+        item(f"{step}", "x", {"type": "number", "multipleOf": step, "minimum": 0, "maximum": 200_000})
+        for step in (0.01, 0.5, 5, 60, 1024)
+    ]
+    _, made = run(model, items, modes=["constrained"], max_new_tokens=30)
+    for each, record in zip(items, made["constrained"], strict=True):
+        assert record["stop"] == "eos" and fits(each["schema"], record["output"]), record
+
+
 def deep(levels):
     return closed(a=deep(levels - 1)) if levels else {"type": "integer"}
 
@@ -246,6 +273,9 @@ HOSTILE = {
     "many values": {"enum": [f"value {n}" for n in range(20_000)]},
     "long value": {"enum": ["x" * 10_000]},
     "prime": {"type": "integer", "multipleOf": 982451653},
+    "power of two": {"type": "array", "items": {"type": "number", "multipleOf": 2**31}},
+    "two primes": {"allOf": [{"type": "integer", "multipleOf": 9973}, {"multipleOf": 9967}]},
+    "small steps": {"type": "number", "multipleOf": 1e-300},
     "huge range": {"type": "number", "minimum": 0.1234567890123, "maximum": 1e300},
     "lone surrogate": {"const": "\ud800"},
 }

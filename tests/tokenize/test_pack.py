@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from packing import byte_tokenizer, documents_of, imagined_source, is_cut, packing_order, token_shards, tokens_of
+from packed_streams import byte_tokenizer, documents_of, imagined_source, is_cut, packing_order, token_shards, tokens_of
 from trellis.budget import rows_per_source, rows_within, to_read, to_select, tokens_needed
 from trellis.command import execute
 from trellis.documents import END_OF_TEXT

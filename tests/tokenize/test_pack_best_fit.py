@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from packing import is_cut, rows_of
+from packed_streams import is_cut, rows_of
 from trellis.tokenize import best_fit as module
 from trellis.tokenize.best_fit import best_fit, needless_cuts
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
-from packing import Source, byte_tokenizer, documents_of, selection, token_shards, tokens_of
+from packed_streams import Source, byte_tokenizer, documents_of, selection, token_shards, tokens_of
 from pools import Tables, pool
 from trellis.command import execute
 from trellis.documents import END_OF_TEXT

@@ -6,6 +6,8 @@ oneOf is taken as anyOf where llguidance cannot prove that its branches exclude 
 """
 
 import json
+import math
+from decimal import Decimal
 from typing import Any
 
 import torch
@@ -14,9 +16,11 @@ from llguidance.hf import from_tokenizer
 from transformers import LogitsProcessor, PreTrainedTokenizerFast
 
 OPTIONS = {"whitespace_flexible": False, "coerce_one_of": True}
-# Work is bounded by llguidance's fuel, which unlike seconds is the same everywhere: by its defaults about 40 ms to compile
-# and 20 ms a mask. Only the lexer's memory is cut, from 250,000 states of 1 to 2 kB a row; a schema takes some hundreds.
+# Work is bounded by llguidance's fuel, which unlike seconds is the same everywhere: tens of milliseconds to compile, or for
+# a mask. Only the lexer's memory is cut, from 250,000 states of 1 to 2 kB a row; a schema takes some hundreds.
 LIMITS = LLParserLimits(max_lexer_states=20_000, verbose_errors=False)
+# What fuel does not count: for `multipleOf` llguidance goes through the remainders, 100,000 in two seconds.
+MOST_REMAINDERS = 100_000
 
 
 class Grammars:
@@ -28,6 +32,8 @@ class Grammars:
 
     def compile(self, schema: Any) -> LLMatcher | None:
         """A matcher at the beginning of an answer; None for a schema that llguidance does not support, or not within LIMITS."""
+        if remainders(schema) > MOST_REMAINDERS:
+            return None
         try:
             # The overrides are stronger than options that a schema might bring along.
             grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=OPTIONS)
@@ -35,6 +41,18 @@ class Grammars:
             return None
         matcher = LLMatcher(self.tokenizer, grammar, log_level=0, limits=LIMITS)
         return None if matcher.is_error() else matcher
+
+
+def remainders(schema: Any) -> int:
+    """The least common multiple of every `multipleOf` in a schema, in units of their last decimal place."""
+    steps, waiting = [], [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict) and type(step := node.get("multipleOf")) in (int, float) and step > 0:
+            steps.append(Decimal(str(step)))
+        waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    places = max((-step.as_tuple().exponent for step in steps), default=0)
+    return math.lcm(*(int(step.scaleb(max(places, 0))) for step in steps))
 
 
 class Constraint(LogitsProcessor):
