@@ -26,7 +26,11 @@ def start(encode_spec, documents, prose, tmp_path):
     words += ["--log", str(tmp_path / "log")]
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
     return lambda folder: subprocess.Popen(
-        [*words, "--out", str(tmp_path / folder)], env=environment, stderr=(tmp_path / "stderr").open("w")
+        [*words, "--out", str(tmp_path / folder)],
+        env=environment,
+        stderr=(tmp_path / "stderr").open("w"),
+        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
