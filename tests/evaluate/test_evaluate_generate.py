@@ -11,6 +11,7 @@ from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.evaluate import generate
 from trellis.evaluate.decoding import Decoder
+from trellis.evaluate.prompting import Prompt, load_tokenizer, prompts
 
 CONTEXT, NEW = 96, 12
 LESSONS = [(f"give {n}", json.dumps({"n": n, "word": word})) for n, word in enumerate(["oak", "elm", "yew", "ash"])]
@@ -105,6 +106,31 @@ def test_a_fine_tuned_model_answers_through_its_own_template_and_stops(run, taug
     assert [record["output"] for record in records] == [answer for _, answer in LESSONS]
     assert [record["n_out"] for record in records] == [len(answer) + 1 for _, answer in LESSONS]
     assert manifest.metrics["modes"]["free"]["stopped"] == {"eos": 4, "length": 0, "room": 0, "grammar": 0}
+
+
+@pytest.fixture
+def decoder(taught):
+    tokenizer = load_tokenizer(taught / "model", None)
+    return Decoder(taught / "model", tokenizer, torch.device("cpu"), 60, torch.float32)
+
+
+def test_a_batch_ends_with_its_longest_answer(decoder):
+    items = [item(f"i{n}", question) for n, (question, _) in enumerate(LESSONS)]
+    asked = list(prompts(items, [], decoder.tokenizer, [30] * len(items)))
+    steps = []
+    decoder.model.register_forward_hook(lambda *_: steps.append(1))
+    made = decoder.free(asked)
+    assert len(steps) == max(record["n_out"] for record in made) == max(len(answer) for _, answer in LESSONS) + 1
+
+
+def test_an_answer_is_what_was_written_before_the_end_of_turn(decoder):
+    """Another special token is no end, and no strict reader of the answer may overlook it."""
+    words = decoder.tokenizer("a , b n't", add_special_tokens=False)["input_ids"]
+    other = decoder.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    written = [*words, *([other] if other is not None else []), *words, decoder.end, *words]
+    record = decoder.read(Prompt("i", [5], 0), written)
+    assert record["output"] == f"a , b n't{'<|im_start|>' if other is not None else ''}a , b n't"
+    assert record["n_out"] == written.index(decoder.end) + 1 and record["stop"] == "eos"
 
 
 def test_an_answer_cut_at_the_limit_is_counted_apart(run, taught):

@@ -82,10 +82,10 @@ class Decoder:
             attention_mask=mask.to(self.model.device),
             logits_processor=LogitsProcessorList(processors),
         )[:, longest:].tolist()
-        return [self._read(prompt, tokens) for prompt, tokens in zip(batch, made, strict=True)]
+        return [self.read(prompt, tokens) for prompt, tokens in zip(batch, made, strict=True)]
 
-    def _read(self, prompt: Prompt, tokens: list[int]) -> Answer:
-        """The answer up to the end of turn; other special tokens stay visible, since the model wrote them."""
+    def read(self, prompt: Prompt, tokens: list[int]) -> Answer:
+        """The answer in a row of new tokens, up to the end of turn; what else is special stays, since the model wrote it."""
         ended = self.end in tokens
         tokens = tokens[: tokens.index(self.end)] if ended else tokens
         text = self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -51,8 +51,7 @@ def run(spec: Spec, out: Path) -> Result:
         asked = list(prompts(items, shots, tokenizer, rooms))
         fitting = [prompt for prompt in asked if len(prompt) <= room]
         answers = answer(decoder, batches, fitting, schemas, settings.modes)
-        pairs = [Pair(prompt.id, prompt.ids, golds[prompt.id]) for prompt in asked if prompt.id in golds]
-        likely = likelihoods(decoder, batches, [pair for pair in pairs if len(pair) <= decoder.context])
+        likely = likelihoods(decoder, batches, asked, golds, items)
         rates = {mode: round(decoder.tokens[mode] / seconds, 1) for mode, seconds in decoder.seconds.items()}
         del decoder
         identical = None
@@ -60,20 +59,15 @@ def run(spec: Spec, out: Path) -> Result:
             identical = identical_share(load(torch.float32), batches, fitting, answers["free"])
 
     records = list(generations(asked, answers, schemas))
-    known = [
-        {"id": item["id"], "nats": likely.get(item["id"], {}).get("nats"), "bytes": len(item["answer"].encode())}
-        for item in items
-        if item["id"] in golds
-    ]
     rows = {
         name: write_records(out / name, lines)
-        for name, lines in (("generations.jsonl", records), ("likelihoods.jsonl", known))
+        for name, lines in (("generations.jsonl", records), ("likelihoods.jsonl", likely))
     }
     metrics = {
         "kind": items[0]["kind"],
         "items": len(items),
         "modes": {mode: summary([record for record in records if record["mode"] == mode]) for mode in answers},
-        "likelihoods": {"items": len(known), "over_context": len(known) - len(likely)},
+        "likelihoods": {"items": len(likely), "over_context": sum(line["nats"] is None for line in likely)},
         "dtype": str(dtype).removeprefix("torch."),
         "identical_in_float32": identical,
     }
@@ -143,15 +137,23 @@ def gold_tokens(items: list[dict[str, Any]], tokenizer: PreTrainedTokenizerFast)
     }
 
 
-def likelihoods(decoder: Decoder, batches: Batches, pairs: list[Pair]) -> Records:
-    """{id, nats} of each pair."""
-    return batches.make(
+def likelihoods(
+    decoder: Decoder, batches: Batches, asked: list[Prompt], golds: dict[str, list[int]], items: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The lines of likelihoods.jsonl."""
+    pairs = [Pair(prompt.id, prompt.ids, golds[prompt.id]) for prompt in asked if prompt.id in golds]
+    made = batches.make(
         "likelihoods",
-        pairs,
+        [pair for pair in pairs if len(pair) <= decoder.context],
         lambda batch: [
             {"id": pair.id, "nats": value} for pair, value in zip(batch, nats(decoder.model, batch), strict=True)
         ],
     )
+    return [
+        {"id": item["id"], "nats": made.get(item["id"], {}).get("nats"), "bytes": len(item["answer"].encode())}
+        for item in items
+        if item["id"] in golds
+    ]
 
 
 def identical_share(exact: Decoder, batches: Batches, fitting: list[Prompt], free: Records) -> float | None:
