@@ -91,6 +91,8 @@ def deterministic(wanted: bool) -> Iterator[None]:
         # cuBLAS reads it when it starts; with more workspace than this, its results depend on what else runs.
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
+        # Or every new tensor would be filled first, for the sake of code that reads what it never wrote.
+        torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:

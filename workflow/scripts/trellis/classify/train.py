@@ -1,7 +1,6 @@
 """classify_train: fine-tunes the encoder with one head per rubric, and measures it on the test split."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from trellis.classify.predict import predict
 from trellis.classify.quality import epoch_quality, quality
 from trellis.classify.window import Window
 from trellis.command import Result
-from trellis.device import hardware, pick_device
+from trellis.device import deterministic, hardware, pick_device
 from trellis.experiment.classify import ClassifierTraining, Encoder
 from trellis.manifest import WORK
 from trellis.spec import Spec
@@ -29,7 +28,12 @@ def run(spec: Spec, out: Path) -> Result:
     """Writes the folder classifier/ and diagnostics.json; progress is kept by the epoch."""
     torch.set_num_threads(spec.threads)
     device = pick_device(spec.machine)
-    _make_deterministic(spec.config["seed"])
+    torch.manual_seed(spec.config["seed"])
+    with deterministic(True):
+        return _train(spec, device, out)
+
+
+def _train(spec: Spec, device: torch.device, out: Path) -> Result:
     training = ClassifierTraining.model_validate(spec.config["training"])
     encoder = TypeAdapter(Encoder).validate_python(spec.config["encoder"])
     folder = extract(spec.input("encoder"), encoder, out / WORK / "encoder")
@@ -64,13 +68,6 @@ def run(spec: Spec, out: Path) -> Result:
     best = max(history, key=lambda epoch: epoch["quality"]) if training.select_epoch == "best" else history[-1]
     account = {"splits": data.sizes(), "epochs": history, "selected_epoch": best["epoch"], "rubrics": metrics}
     return Result(account, run=hardware(device))
-
-
-def _make_deterministic(seed: int) -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.manual_seed(seed)
 
 
 def _calibrated(model: Classifier, validation: Split, training: ClassifierTraining) -> dict:
