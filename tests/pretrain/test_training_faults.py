@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from small_training import CONTEXT, VOCABULARY, digests, lines
-from trellis import device
+from trellis import checkpoint, device
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.manifest import Manifest, list_files
-from trellis.pretrain import checkpoint
 from trellis.pretrain.objective import NextTokenLoss
 from trellis.pretrain.rows import Mixture
 from trellis.pretrain.trainer import Trainer

@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from small_training import STEPS, command, digests, lines
+from trellis import checkpoint
 from trellis.command import execute
 from trellis.errors import TrellisError
-from trellis.pretrain import checkpoint, train
-from trellis.pretrain.checkpoint import Identity, State
+from trellis.pretrain import train
+from trellis.pretrain.checkpoint import Identity, State, load, save
 from trellis.pretrain.trainer import Trainer
 
 MINE = Identity("a" * 64, "b" * 64)
@@ -63,7 +64,8 @@ def test_runtime_keys_may_change_when_a_training_goes_on(spec_of, tmp_path, monk
 
 MURDERED = """
 import os, signal, sys
-from trellis.pretrain import checkpoint, trainer
+from trellis import checkpoint
+from trellis.pretrain import trainer
 from trellis.command import main
 
 moment, count = sys.argv.pop(1), int(sys.argv.pop(1))
@@ -144,12 +146,12 @@ def small_state(seed=0):
 
 def test_a_checkpoint_holds_the_whole_state_and_nothing_but_tensors(tmp_path):
     state, other = small_state(0), small_state(1)
-    checkpoint.save(tmp_path, MINE, 5, state)
+    save(tmp_path, MINE, 5, state)
     drawn = torch.rand(3)
     file = load_file(tmp_path / checkpoint.NAME)  # any reader of safetensors reads it
     kinds = {f"{kind}/{name}" for kind in ("weight", "exp_avg", "exp_avg_sq", "step") for name in ("weight", "bias")}
     assert file.keys() == kinds | {"random/cpu", "digest"}
-    assert checkpoint.load(tmp_path, MINE, other) == 5
+    assert load(tmp_path, MINE, other) == 5
     assert torch.equal(torch.rand(3), drawn)
     restored = other.tensors()
     for name, value in state.tensors().items():
@@ -202,11 +204,11 @@ def of_another_kind(_):
 @pytest.mark.parametrize("spoil", [truncated, with_a_bit_turned, emptied, of_another_kind])
 def test_a_damaged_checkpoint_is_refused(tmp_path, spoil):
     state = small_state()
-    checkpoint.save(tmp_path, MINE, 5, state)
+    save(tmp_path, MINE, 5, state)
     path = tmp_path / checkpoint.NAME
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(TrellisError, match=r"safetensors is damaged \(.*\); delete it and run again to begin anew$"):
-        checkpoint.load(tmp_path, MINE, state)
+        load(tmp_path, MINE, state)
 
 
 @pytest.mark.parametrize(
@@ -214,15 +216,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, spoil):
     [
         (
             Identity("c" * 64, "b" * 64),
-            "belongs to fingerprint aaaaaaaaaaaaaaaa, and this training's is cccccccccccccccc",
+            "belongs to fingerprint aaaaaaaaaaaaaaaa, and this run's is cccccccccccccccc",
         ),
-        (Identity("a" * 64, "d" * 64), "belongs to mixture bbbbbbbbbbbbbbbb, and this training's is dddddddddddddddd"),
+        (Identity("a" * 64, "d" * 64), "belongs to mixture bbbbbbbbbbbbbbbb, and this run's is dddddddddddddddd"),
     ],
 )
 def test_a_checkpoint_of_another_run_or_mixture_is_refused(tmp_path, other, sentence):
-    checkpoint.save(tmp_path, MINE, 5, small_state())
+    save(tmp_path, MINE, 5, small_state())
     with pytest.raises(TrellisError, match=sentence):
-        checkpoint.load(tmp_path, other, small_state())
+        load(tmp_path, other, small_state())
 
 
 @pytest.mark.parametrize("lost", ["some", "all"])
@@ -265,9 +267,7 @@ def test_a_disk_that_is_full_keeps_the_last_checkpoint(spec_of, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", filling)
         try:
-            with pytest.raises(
-                TrellisError, match=r"no checkpoint could be written to .* after step 4 \(File too large\)"
-            ):
+            with pytest.raises(TrellisError, match=r"no checkpoint could be written to .* \(File too large\)"):
                 execute(spec, tmp_path / "out")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

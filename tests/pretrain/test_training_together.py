@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from small_training import CONTEXT, command, digests, lines, losses
+from trellis import checkpoint
 from trellis.command import execute
 from trellis.manifest import Manifest
-from trellis.pretrain import checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -24,11 +24,12 @@ from small_tuning import (
     publish_conversations,
     tuning,
 )
+from trellis import checkpoint
 from trellis.command import execute
 from trellis.errors import TrellisError
 from trellis.experiment.section import semantic
 from trellis.experiment.sft import SftTraining
-from trellis.sft import checkpoint, train
+from trellis.sft import train
 from trellis.sft.trainer import Trainer
 
 
@@ -108,7 +109,7 @@ def test_micro_batches_may_change_when_a_run_goes_on(spec_of, tmp_path, monkeypa
 
 MURDERED = """
 import os, signal
-from trellis.sft import checkpoint
+from trellis import checkpoint
 from trellis.command import main
 
 write, writes = checkpoint._write, []
@@ -216,7 +217,7 @@ def test_a_checkpoint_of_another_run_or_of_other_examples_is_refused(spec_of, tm
         TrellisError, match=f"belongs to fingerprint {mine[:16]}, and this .* is cccccccccccccccc; dele"
     ):
         execute(other, tmp_path / "out")
-    with pytest.raises(TrellisError, match=r"belongs to data_sha256 [0-9a-f]{16}, and this fine-tuning's is dddd"):
+    with pytest.raises(TrellisError, match=r"belongs to data_sha256 [0-9a-f]{16}, and this run's is dddd"):
         checkpoint.load(path.parent, {"fingerprint": mine, "data_sha256": "d" * 64})
 
 

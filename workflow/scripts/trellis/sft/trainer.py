@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import SFTTrainer
 
+from trellis import checkpoint
 from trellis.device import autocast
 from trellis.errors import TrellisError
 from trellis.experiment.sft import SftTraining
 from trellis.manifest import write_atomically
 from trellis.progress import bar
-from trellis.sft import checkpoint
 from trellis.sft.arguments import arguments, held
 from trellis.sft.recorder import IGNORED, Record, Recorder
 

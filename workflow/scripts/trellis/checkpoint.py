@@ -1,4 +1,4 @@
-"""The checkpoint of a running fine-tuning: whole or absent, and bound to the run and the examples that it belongs to.
+"""The checkpoint of a running training: whole or absent, and bound to the run and the data that it belongs to.
 
 One file, one rename, no pickle: safetensors, with all that is no tensor as JSON in its metadata. Its last tensor is the
 xxh3 of the bytes before it, so that a bit that the disk has turned is noticed. It is written tensor by tensor: on the host
@@ -55,7 +55,7 @@ def load(folder: Path, identity: dict[str, str]) -> dict[str, Any] | None:
             for what, mine in identity.items():
                 if state[what] != mine:
                     raise TrellisError(
-                        f"{path} belongs to {what} {state[what][:16]}, and this fine-tuning's is {mine[:16]}; {REMEDY}"
+                        f"{path} belongs to {what} {state[what][:16]}, and this run's is {mine[:16]}; {REMEDY}"
                     )
             if file.get_tensor(DIGEST).numpy().tobytes() != _digest(path):
                 raise TrellisError(f"{path} is damaged (its checksum is wrong); {REMEDY}")
