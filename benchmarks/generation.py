@@ -145,7 +145,7 @@ def ours(args: argparse.Namespace, folder: Path, items: list[dict], scratch: Pat
     modes = {"free": decoder.free, "constrained": lambda batch: decoder.constrained(batch, schemas)}
 
     def answer(mode: str, turn: int) -> int:
-        asked = list(prompts(items, [], tokenizer, [CONTEXT] * len(items)))
+        asked = list(prompts(items, [], 0, tokenizer, [CONTEXT] * len(items)))
         assert max(map(len, asked)) <= CONTEXT - args.new
         made = Batches(scratch / str(turn), args.batch, "").make(mode, asked, modes[mode])
         assert all(record["stop"] != "grammar" for record in made.values())

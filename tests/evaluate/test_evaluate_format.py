@@ -130,9 +130,12 @@ def test_a_grown_suite_keeps_its_items_and_another_seed_has_others():
 
 def test_shots_are_no_items_and_are_right(items):
     shots = made().shots
-    assert len(shots) == 2 and [shot["answer"] for shot in shots] == [shot["answer"] for shot in made(3).shots]
-    for shot, form in zip(shots, FORMS, strict=False):
-        assert equal(read(form, shot["answer"]), json.loads(shot["messages"][0]["content"].split("\n", 1)[1]))
+    assert [shot["stratum"] for shot in shots] == [form for form in FORMS for _ in range(2)]
+    assert [shot["answer"] for shot in shots] == [shot["answer"] for shot in made(3).shots]
+    for shot in shots:
+        assert equal(
+            read(shot["stratum"], shot["answer"]), json.loads(shot["messages"][0]["content"].split("\n", 1)[1])
+        )
         assert shot["messages"] not in [item["messages"] for item in items]
 
 

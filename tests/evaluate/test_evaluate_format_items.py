@@ -26,21 +26,22 @@ def tokenizer(tmp_path_factory):
 @pytest.mark.parametrize(("kind", "short"), [("extraction", 300), ("format", 170), ("text_to_sql", 280)])
 def test_as_many_items_as_asked_for_in_any_context(make_spec, tokenizer, tmp_path, kind, short):
     attach(reader := PreTrainedTokenizerFast.from_pretrained(tokenizer / "tokenizer"), "plain")
-    for room in (4_000, short):
+    for room, longest in ((4_000, 4_000), (short, 4_000), (4_000, 80)):
         config = {"name": f"my-{kind}", "suite": {"kind": kind, "items": 20, "seed": 42}, "text_share": 1.0}
-        config |= {"template": "plain", "room": room, "shots": 2}
+        config |= {"template": "plain", "room": room, "max_new_tokens": longest, "shots": 2}
         spec = make_spec("evaluate", "items", "items", config, {"tokenizer": [tokenizer]})
-        manifest = execute(spec, tmp_path / str(room))
+        manifest = execute(spec, tmp_path / f"{room}-{longest}")
         items, excluded, shots = (
             [json.loads(line) for line in manifest.path(f"{name}.jsonl").read_text().splitlines()]
             for name in ("items", "excluded", "shots")
         )
-        assert len(items) == 20 and len(shots) == 2 and (room == 4_000) == (not excluded)
+        assert len(items) == 20 and len(shots) == (8 if kind == "format" else 2) and (room == longest) == (not excluded)
         assert manifest.metrics["kind"] == kind and manifest.metrics["splits"]["unseen"]["with_gold"] == 20
         assert set(manifest.metrics["baselines"].values()) == {0}
         for item in items:
             ids = reader.apply_chat_template(item["messages"], add_generation_prompt=True, return_dict=False)
             assert len(ids) <= room and item["suite"] == f"my-{kind}"
+            assert len(item["answer"].encode()) < longest, "a byte is a token, and the end of turn is one more"
     assert len({item["stratum"] for item in items}) == {"extraction": 1, "format": 4, "text_to_sql": 4}[kind]
 
 

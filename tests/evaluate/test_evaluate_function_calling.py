@@ -82,6 +82,7 @@ def order(make_spec, bfcl, tmp_path):
     def build(items, room=2000):
         suite = {"kind": "function_calling", "package": "bfcl-eval", "items": items, "seed": 42}
         config = {"name": "calls", "suite": suite, "text_share": 1.0, "template": "plain", "room": room, "shots": 3}
+        config["max_new_tokens"] = 512
         return make_spec("evaluate", "items", "calls", config, inputs)
 
     return build

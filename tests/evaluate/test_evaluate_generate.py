@@ -116,7 +116,7 @@ def decoder(taught):
 
 def test_a_batch_ends_with_its_longest_answer(decoder):
     items = [item(f"i{n}", question) for n, (question, _) in enumerate(LESSONS)]
-    asked = list(prompts(items, [], decoder.tokenizer, [30] * len(items)))
+    asked = list(prompts(items, [], 0, decoder.tokenizer, [30] * len(items)))
     steps = []
     decoder.model.register_forward_hook(lambda *_: steps.append(1))
     made = decoder.free(asked)

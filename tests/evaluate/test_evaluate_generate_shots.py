@@ -1,6 +1,7 @@
 """What a base model is asked: the suite's shots as turns of the template, as many as leave room."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def text_of(content, shots):
 @pytest.mark.parametrize("shots", [0, 1, 2, 3])
 def test_prompts_are_exactly_the_text_of_the_template(base, shots):
     tokenizer = load_tokenizer(base / "model", "plain")
-    for prompt, each in zip(prompts(ITEMS, SHOTS[:shots], tokenizer, [10_000] * len(ITEMS)), ITEMS, strict=True):
+    for prompt, each in zip(prompts(ITEMS, SHOTS, shots, tokenizer, [10_000] * len(ITEMS)), ITEMS, strict=True):
         assert prompt.shots == shots
         assert tokenizer.decode(prompt.ids) == text_of(each["messages"][0]["content"], shots)
 
@@ -39,9 +40,19 @@ def test_a_conversation_of_many_turns_keeps_its_turns(base):
     tokenizer = load_tokenizer(base / "model", "plain")
     turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
     shot = {"messages": [*turns, {"role": "assistant", "content": "x"}, turns[1]], "answer": "y"}
-    (prompt,) = prompts([{"id": "i", "messages": turns}], [shot], tokenizer, [10_000])
+    (prompt,) = prompts([{"id": "i", "messages": turns}], [shot], 1, tokenizer, [10_000])
     roles = ["system\ns", "user\nu", "assistant\nx", "user\nu", "assistant\ny", "system\ns", "user\nu", "assistant\n"]
     assert tokenizer.decode(prompt.ids) == END_OF_TEXT.join(roles)
+
+
+def test_a_shot_of_a_stratum_is_for_its_items_only(base):
+    tokenizer = load_tokenizer(base / "model", "plain")
+    shots = [{**shot, "stratum": "ab"[n % 2]} for n, shot in enumerate(SHOTS)] + SHOTS[:1]
+    items = [{**each, "stratum": stratum} for each, stratum in zip(ITEMS, "abcabc", strict=True)]
+    asked = [tokenizer.decode(prompt.ids) for prompt in prompts(items, shots, 2, tokenizer, [10_000] * len(items))]
+    expected = {"a": ["question 0", "question 2"], "b": ["question 1", "question 0"], "c": ["question 0"]}
+    for each, text in zip(items, asked, strict=True):
+        assert re.findall(r"question \d", text) == expected[each["stratum"]]
 
 
 def test_every_prompt_has_the_most_shots_that_leave_room(make_spec, base, tmp_path):

@@ -16,6 +16,7 @@ from trellis.command import execute
 from trellis.dataflow import build_jobs
 from trellis.errors import TrellisError
 from trellis.evaluate.items import check_gold, features
+from trellis.evaluate.prompting import answer_ids
 from trellis.evaluate.suites.schema import make_shots
 from trellis.experiment.whole import load_experiment
 from trellis.manifest import file_sha256
@@ -48,9 +49,10 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture
 def make(make_spec, inputs, tmp_path):
-    def run(name="items", text_share=0.5, room=4000, shots=3, **counts):
+    def run(name="items", text_share=0.5, room=4000, longest=4000, shots=3, **counts):
         suite = {"kind": "schema", "seen": 15, "unseen": 10, "seed": 42} | counts
         config = {"name": "schema", "suite": suite, "text_share": text_share, "template": "plain", "room": room}
+        config["max_new_tokens"] = longest
         spec = make_spec("evaluate", "items", name, config | {"shots": shots}, inputs)
         return execute(spec, tmp_path / name), *(
             [json.loads(line) for line in (tmp_path / name / f"{file}.jsonl").read_text().splitlines()]
@@ -126,8 +128,14 @@ def test_what_leaves_no_room_is_left_out_by_the_shared_tokenizer_and_listed(make
     room = sorted(lengths.values())[12]
     manifest, kept, excluded, _ = make("some", room=room)
     assert [item["id"] for item in kept] == [key for key, length in lengths.items() if length <= room]
-    assert excluded == [{"id": key, "n_tokens": n} for key, n in lengths.items() if n > room]
+    answers = {item["id"]: item["answer"] and len(answer_ids(tokenizer, item["answer"])) + 1 for item in everything}
+    assert excluded == [{"id": key, "n_prompt": n, "n_answer": answers[key]} for key, n in lengths.items() if n > room]
     assert len(kept) >= 13 and len(excluded) == manifest.metrics["excluded"] > 5
+
+    longest = sorted(filter(None, answers.values()))[6]
+    _, kept, excluded, _ = make("short", longest=longest)
+    assert [item["id"] for item in kept] == [key for key, length in answers.items() if (length or 0) <= longest]
+    assert {item["id"] for item in excluded} == {key for key, length in answers.items() if (length or 0) > longest}
 
 
 def test_every_model_is_asked_the_same_items():
@@ -146,7 +154,8 @@ def test_every_model_is_asked_the_same_items():
 
 def test_too_small_a_context_is_said(make):
     with pytest.raises(
-        TrellisError, match=r"evaluation\.suites\.schema: of its items 0 have .* at most 5 tokens \(25 have more\)"
+        TrellisError,
+        match=r"evaluation\.suites\.schema: of its items 0 have .* at most 5 tokens and .* \(25 have more\)",
     ):
         make(room=5)
 
@@ -213,6 +222,7 @@ def test_the_items_are_the_same_bytes_in_another_process(make_spec, inputs, tmp_
     """Whatever order a process gives its sets."""
     suite = {"kind": "schema", "seen": 15, "unseen": 10, "seed": 42}
     config = {"name": "schema", "suite": suite, "text_share": 0.7, "template": "plain", "room": 300, "shots": 2}
+    config["max_new_tokens"] = 512
     spec = make_spec("evaluate", "items", "items", config, inputs)
     one, two = (made_in_another_process(spec, tmp_path / seed, seed) for seed in ("1", "2"))
     assert one == two and len(one) == 3

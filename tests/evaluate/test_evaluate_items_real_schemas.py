@@ -234,6 +234,7 @@ def test_the_suite_takes_as_many_as_are_asked_for_and_grows(make_spec, origin, t
     def make(count, room=2_000):
         suite = {"kind": "json_schema", "origins": [section], "items": count, "seed": 42}
         config = {"name": "real", "suite": suite, "text_share": 1.0, "template": "plain", "room": room, "shots": 2}
+        config["max_new_tokens"] = 512
         spec = make_spec("evaluate", "items", "real", config, inputs)
         made = execute(spec, tmp_path / "made")
         return spec, made, [json.loads(line) for line in made.path("items.jsonl").read_text().splitlines()]

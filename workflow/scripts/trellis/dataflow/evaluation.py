@@ -41,6 +41,7 @@ def suite_jobs(plan: Builder, schemas: Job, tokenizer: Job, data: Job) -> tuple[
             "text_share": evaluation.text_share,
             "template": plan.experiment.sft.template,
             "room": room,
+            "max_new_tokens": evaluation.generation.max_new_tokens,
             "shots": evaluation.generation.shots,
         }
         wheels, files = _origins(plan, suite)

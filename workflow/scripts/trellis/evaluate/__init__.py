@@ -8,10 +8,11 @@ schemas    reads the wheels of bfcl-eval and cfn-lint and those of real schemas 
            metrics: training and held_out {schemas, names, by_kind: names available by type, strata}, reference_texts,
            candidates {kept, left_out {reason: schemas}} of the real schemas.
 items      one job per suite; reads `schemas`, `tokenizer`, and the suite's `wheels` or `files`. `suites.KIND` makes them.
-           Config: name, suite, text_share, template, room (tokens for a prompt), shots.
-           items.jsonl: an item a line, see below. excluded.jsonl: id, n_tokens of items whose prompt, by the shared
-           tokenizer, leaves no room for an answer: left out for all models alike. shots.jsonl: messages, answer of examples
-           for base models, none of which is an item. Every gold fits its own schema, or the build stops.
+           Config: name, suite, text_share, template, room (tokens for a prompt), max_new_tokens, shots.
+           items.jsonl: an item a line, see below. excluded.jsonl: id, n_prompt, n_answer (tokens of the shared tokenizer;
+           the end of turn counted; null without an answer) of items whose prompt leaves no room, or whose right answer nobody
+           could finish: left out for all models alike. shots.jsonl: messages, answer (stratum: where it is for items of that
+           only) of examples for base models, none of which is an item. Every gold fits its own schema, or the build stops.
            metrics: kind, splits.SPLIT.{items, clusters, with_gold}, features {feature: items}, excluded, baselines {NAME:
            the suite's main metric of a constant answer}, sha256 (of items.jsonl).
 distance   reads the `items` of all suites and the fine-tuning `data`.

@@ -17,7 +17,7 @@ from trellis.errors import TrellisError
 from trellis.evaluate.batches import Batches, Records
 from trellis.evaluate.decoding import Decoder
 from trellis.evaluate.likelihood import Pair, nats
-from trellis.evaluate.prompting import Prompt, load_tokenizer, prompts
+from trellis.evaluate.prompting import Prompt, answer_ids, load_tokenizer, prompts
 from trellis.experiment.evaluation import Generation, Mode
 from trellis.manifest import WORK
 from trellis.records import read_records, write_records
@@ -36,7 +36,7 @@ def run(spec: Spec, out: Path) -> Result:
     torch.set_num_threads(spec.threads)
     given, folder = spec.input("items"), spec.input("model").path("model/config.json").parent
     items = list(read_records(given.path("items.jsonl")))
-    shots = list(read_records(given.path("shots.jsonl")))[: settings.shots] if base else []
+    shots = list(read_records(given.path("shots.jsonl"))) if base else []
     schemas = {item["id"]: item["schema"] for item in items if item["schema"] is not None}
     tokenizer = load_tokenizer(folder, spec.config["template"] if base else None)
 
@@ -48,7 +48,7 @@ def run(spec: Spec, out: Path) -> Result:
         golds = gold_tokens(items, tokenizer)
         # Shots make way for the gold, too, so that base models have a likelihood wherever fine-tuned ones do.
         rooms = [min(room, decoder.context - len(golds.get(item["id"], ()))) for item in items]
-        asked = list(prompts(items, shots, tokenizer, rooms))
+        asked = list(prompts(items, shots, settings.shots, tokenizer, rooms))
         fitting = [prompt for prompt in asked if len(prompt) <= room]
         answers = answer(decoder, batches, fitting, schemas, settings.modes)
         likely = likelihoods(decoder, batches, asked, golds, items)
@@ -129,12 +129,8 @@ def generations(asked: list[Prompt], answers: dict[Mode, Records], schemas: dict
 
 
 def gold_tokens(items: list[dict[str, Any]], tokenizer: PreTrainedTokenizerFast) -> dict[str, list[int]]:
-    """The right answers by item, where there are any; a special token's text in one is text."""
-    return {
-        item["id"]: tokenizer(item["answer"], add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        for item in items
-        if item["answer"] is not None
-    }
+    """The right answers by item, where there are any."""
+    return {item["id"]: answer_ids(tokenizer, item["answer"]) for item in items if item["answer"] is not None}
 
 
 def likelihoods(

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from trellis.chat import attach
 from trellis.command import Result
 from trellis.errors import TrellisError
+from trellis.evaluate.prompting import answer_ids
 from trellis.evaluate.suites import Built
 from trellis.evaluate.validator import NotASchema, subschemas, validator
 from trellis.experiment.evaluation import Suite
@@ -47,12 +48,13 @@ def run(spec: Spec, out: Path) -> Result:
     folder = spec.input("tokenizer").path("tokenizer/tokenizer.json").parent
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     attach(tokenizer, spec.config["template"])
-    items, excluded = fitting(built, tokenizer, spec.config["room"])
+    room, longest = spec.config["room"], spec.config["max_new_tokens"]
+    items, excluded = fitting(built, tokenizer, room, longest)
     if not items or (built.wanted or 0) > len(items):
         asked = f"{built.wanted} items are asked for, and" if built.wanted else "of its items"
         raise TrellisError(
-            f"evaluation.suites.{name}: {asked} {len(items)} have a prompt of at most {spec.config['room']} tokens "
-            f"({len(excluded)} have more); ask for fewer, or raise pretraining.context"
+            f"evaluation.suites.{name}: {asked} {len(items)} have a prompt of at most {room} tokens and an answer of less "
+            f"than {longest} ({len(excluded)} have more); ask for fewer, or raise pretraining.context"
         )
     for item in items:
         check_gold(item)
@@ -75,10 +77,10 @@ def run(spec: Spec, out: Path) -> Result:
 
 
 def fitting(
-    built: Built, tokenizer: PreTrainedTokenizerFast, room: int
+    built: Built, tokenizer: PreTrainedTokenizerFast, room: int, longest: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The first `wanted` items, `of_each` stratum, whose prompt has at most `room` tokens, and (id, n_tokens) of those passed
-    over."""
+    """The first `wanted` items, `of_each` stratum, whose prompt has at most `room` tokens and whose right answer, with the
+    end of turn, at most `longest`; and (id, n_prompt, n_answer: null without an answer) of those passed over."""
     items, excluded, taken = [], [], Counter()
     for item in built.items:
         if len(items) == built.wanted:
@@ -86,11 +88,12 @@ def fitting(
         if taken[item["stratum"]] == built.of_each:
             continue
         prompt = tokenizer.apply_chat_template(item["messages"], add_generation_prompt=True, return_dict=False)
-        if len(prompt) <= room:
+        answer = None if item["answer"] is None else len(answer_ids(tokenizer, item["answer"])) + 1
+        if len(prompt) <= room and (answer or 0) <= longest:
             items.append(item)
             taken[item["stratum"]] += 1
         else:
-            excluded.append({"id": item["id"], "n_tokens": len(prompt)})
+            excluded.append({"id": item["id"], "n_prompt": len(prompt), "n_answer": answer})
     return items, excluded
 
 

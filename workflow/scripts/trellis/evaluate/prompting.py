@@ -41,16 +41,23 @@ def load_tokenizer(folder: Path, template: str | None) -> PreTrainedTokenizerFas
     return tokenizer
 
 
+def answer_ids(tokenizer: PreTrainedTokenizerFast, answer: str) -> list[int]:
+    """A right answer in tokens, without the end of turn; a special token's text in it is text."""
+    return tokenizer(answer, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+
 def prompts(
     items: Iterable[dict[str, Any]],
     shots: list[dict[str, Any]],
+    most: int,
     tokenizer: PreTrainedTokenizerFast,
     rooms: Iterable[int],
 ) -> Iterator[Prompt]:
-    """Each item's prompt with the first `shots`, as many as leave it no longer than its room, in tokens; one that is longer
-    without any comes as it is."""
-    examples = [[*shot["messages"], {"role": "assistant", "content": shot["answer"]}] for shot in shots]
+    """Each item's prompt with its first `most` shots (of all, or where shots name a stratum, of its own), or as many of them
+    as leave it no longer than its room, in tokens; one that is longer without any comes as it is."""
     for item, room in zip(items, rooms, strict=True):
+        mine = [shot for shot in shots if "stratum" not in shot or shot["stratum"] == item["stratum"]][:most]
+        examples = [[*shot["messages"], {"role": "assistant", "content": shot["answer"]}] for shot in mine]
         for count in range(len(examples), -1, -1):
             turns = [turn for example in examples[:count] for turn in example] + item["messages"]
             ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)

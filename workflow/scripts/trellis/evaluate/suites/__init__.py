@@ -12,7 +12,8 @@ from typing import Any
 @dataclass(frozen=True)
 class Built:
     """What a suite hands over: `items` as the contract of `evaluate` says (in the order in which the first `wanted` that fit
-    are taken, None: all; and at most `of_each` of a stratum), `shots` (messages, answer) that are no items, and `baselines`
+    are taken, None: all; and at most `of_each` of a stratum), `shots` (messages, answer, and `stratum` where it is for items of
+    that only) that are no items, and `baselines`
     (the main metric of a constant answer over these items, by name)."""
 
     items: Iterable[dict[str, Any]]

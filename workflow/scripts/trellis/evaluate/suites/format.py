@@ -3,6 +3,7 @@
 Each item has names and values of its own, and is a cluster of its own.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,12 +26,12 @@ CANDIDATES = 12
 
 
 def build(suite: FormatSuite, name: str, spec: Spec) -> Built:
-    """The formats in turn, and of each the sizes in turn. The shots are small ones, of the formats in turn."""
+    """The formats in turn, and of each the sizes in turn. The shots are small ones, each for its own format."""
     forms = suite.formats
     shots = []
-    for place in range(spec.config["shots"]):
-        _, messages, answer = make_task(forms[place % len(forms)], "small", suite.seed, "shots", place)
-        shots.append({"messages": messages, "answer": answer})
+    for form, place in itertools.product(forms, range(spec.config["shots"])):
+        _, messages, answer = make_task(form, "small", suite.seed, "shots", place)
+        shots.append({"messages": messages, "answer": answer, "stratum": form})
     return Built(make_items(suite, name), shots, suite.items, baselines={"{}": 0.0})
 
 
