@@ -164,6 +164,7 @@ class Study:
                     "groups": [{**group, **quota}] if ruled else [],
                     "bins": [{**level, **quota}] if ruled else [],
                     "asked_tokens": share["tokens"] if share else 0,
+                    "repeat": share["repeat"] if share else 1.0,
                     "available_tokens": 395 * 400,
                     "selected_tokens": 200 * 400,
                     "granted_tokens": share["tokens"] // 256 * 256 if share else 0,

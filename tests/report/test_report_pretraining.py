@@ -12,6 +12,8 @@ def test_pretraining_is_reported_as_it_was_recorded(study, report):
     words = Page(report(study.build_all())[1]).words()
     counted = "210 200 80,003 3 41 99"
     assert f"finemath 2.5× {counted} pes2o 1× {counted}" in words
+    asked = study.experiment["mixtures"]["curated"]["sources"]["finemath"]["tokens"]
+    assert f"finemath {count(asked)} (read 2.5 times) 158,000" in words
     sources = len(study.experiment["mixtures"]["curated"]["sources"])
     totals = [count(sources * number) for number in (210, 200, 80_003, 3, 41, 99)]
     assert f"all {' '.join(totals)}" in words

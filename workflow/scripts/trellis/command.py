@@ -59,6 +59,7 @@ def main(stage: str, online: bool = False) -> None:
     args = parser.parse_args()
     # Before any library starts its thread pool: two trainings side by side must not fight for the same cores.
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ["TOKENIZERS_PARALLELISM"] = "false" if args.threads == 1 else "true"
     os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")

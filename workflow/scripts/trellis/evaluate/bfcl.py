@@ -26,6 +26,8 @@ ANY_CALL = ("live_relevance",)
 NO_CALL = ("irrelevance", "live_irrelevance")
 CATEGORIES = (*CALLS, *ANY_CALL, *NO_CALL)
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
+# Twice as many as the longest right answer makes: a grammar without an end would be followed up to max_new_tokens.
+MOST_CALLS = 16
 # The Python types that JSON Schema's words for scalars stand for.
 SCALARS = {"string": str, "integer": int, "number": int | float, "boolean": bool}
 
@@ -60,7 +62,7 @@ def answer_schema(tools: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for tool in tools
     ]
-    return {"type": "array", "minItems": 1, "items": {"anyOf": calls}}
+    return {"type": "array", "minItems": 1, "maxItems": MOST_CALLS, "items": {"anyOf": calls}}
 
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:

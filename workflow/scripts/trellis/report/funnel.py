@@ -114,6 +114,7 @@ def _row(source: str, plan: dict[str, Any], packed: dict[str, Any] | None) -> di
         "select": plan["select"],
         **fates,
         "asked": plan["asked_tokens"],
+        "repeat": plan["repeat"],
         # Tokens that the source's part of the mixture could have taken; none where it has no part.
         "available": plan["available_tokens"] if plan["asked_tokens"] else 0,
         "granted": packed["granted_tokens"] if packed else None,
