@@ -11,7 +11,7 @@ report: $(VENV)/installed
 	@echo "The report: $(CURDIR)/results/report.html"
 
 test: $(VENV)/installed
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	ruff format --check . && ruff check . && snakefmt --check Snakefile workflow/rules

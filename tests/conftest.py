@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from trellis.address import digest
 from trellis.experiment.section import complete
@@ -46,6 +47,10 @@ def wheel():
         pin = json.loads((ROOT / "config" / "locks" / "demo.json").read_text())["packages"][package]
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"{package.replace('-', '_')}-{pin['version']}-"
+        with FileLock(folder / f"{package}.lock"):
+            return found_or_fetched(package, pin, stem)
+
+    def found_or_fetched(package: str, pin: dict[str, str], stem: str) -> Path:
         found = [path for path in folder.glob("*.whl") if path.name.startswith(stem)]
         if not found:
             requirement = folder / f"{package}.txt"

@@ -14,9 +14,9 @@ SUITES = {"schema": ("seen", "unseen", "all"), "format": ("all",)}
 
 
 @pytest.fixture(scope="module")
-def twins(pristine, tmp_path_factory) -> dict:
-    """The statistics of a study of twins, with two fine-tuning seeds."""
-    workflow = pristine.clone(tmp_path_factory.mktemp("twins") / "trellis")
+def twins(finished, tmp_path_factory) -> dict:
+    """The statistics of a study of twins, with two fine-tuning seeds; what it shares with the smoke experiment is there."""
+    workflow = finished.clone(tmp_path_factory.mktemp("twins") / "trellis")
     content = read_yaml(workflow.folder / SMOKE)
     content["models"] = dict.fromkeys(TWINS, content["models"]["trellis"])
     content["mixtures"] = {"curated": content["mixtures"]["curated"]}
@@ -33,9 +33,12 @@ def twins(pristine, tmp_path_factory) -> dict:
     prereg = read_yaml(workflow.folder / "config/prereg.yaml")
     prereg["twins"] = {"primary": contrasts[0], "secondary": contrasts[1:], "minimum_seeds": 2}
     (workflow.folder / "config/prereg.yaml").write_text(yaml.dump(prereg))
+    before = set(workflow.folder.glob("results/*/*"))
     answer = workflow.snakemake(experiment="twins")
     assert answer.returncode == 0, workflow.log
-    (path,) = workflow.folder.glob("results/evaluate/compare-*/statistics.json")
+    made = set(workflow.folder.glob("results/*/*")) - before
+    assert any(path.match("pretrain/trellis-again-*") for path in made), "the twin is trained, not found"
+    (path,) = (path / "statistics.json" for path in made if path.match("evaluate/compare-*"))
     return json.loads(path.read_text())
 
 

@@ -83,10 +83,10 @@ def test_the_finished_run_is_whole_and_nothing_in_it_is_superfluous(finished):
     assert ask("why", "--experiment", "smoke").stdout == "66 of 66 results are there\n"
 
 
-def test_a_second_run_has_nothing_to_do_within_five_seconds(finished):
+def test_a_second_run_has_nothing_to_do_within_five_seconds(workflow):
     begin = time.monotonic()
-    assert finished.snakemake().returncode == 0
-    assert "Nothing to be done" in finished.log
+    assert workflow.snakemake().returncode == 0
+    assert "Nothing to be done" in workflow.log
     assert time.monotonic() - begin < 5
 
 
