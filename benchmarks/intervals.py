@@ -49,6 +49,12 @@ SIZES = {"500 schemas of 4 items": EVEN, "351 schemas of 1 to 27 items (live_mul
 STUDY = {"schema": (3000, 1500), "function-calling": (3200, 1900), "json-schema": (1500, 1200)}
 STUDY |= dict.fromkeys(("extraction", "text-to-sql", "format"), (500, 500))
 WITHOUT_SCHEMA = ["text-to-sql", "format"]
+CONSERVATIVE = (
+    "With several seeds, and no luck of schemas or seeds, intervals are conservative (they cover 97 to 98 %, above the 93 to "
+    "97 % of the other rows): the variance of the items is then the whole variance, and covers 95 % in the half of the "
+    "studies in which it is taken; in the others the seeds' is larger by chance and is taken, with its few degrees of "
+    "freedom, and covers 99 to 100 %."
+)
 
 
 def main() -> None:
@@ -104,6 +110,7 @@ def compared(studies: int) -> None:
                 f"| {100 * ours:.1f} % | {100 * peer:.1f} % | {peer / ours:.1f} |",
                 flush=True,
             )
+    print(f"\n{CONSERVATIVE}")
 
 
 def with_peer(setting: Setting, studies: int, seed: int) -> Iterator[tuple[Estimate, np.ndarray]]:

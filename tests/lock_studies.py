@@ -35,6 +35,8 @@ def write_study(root: Path, sources: dict[str, list[dict]], name: str = "study",
     content = read_yaml(SMOKE) | {"lock": "study", "preregistered_as": "smoke"}
     content["sources"] = {source: {"licence": "CC0-1.0", "parts": parts} for source, parts in sources.items()}
     content["mixtures"] = {"all": {"tokens": 1024, "sources": {next(iter(sources)): {"tokens": 1024}}}}
+    # So little is one step, which leaves none for a warm-up.
+    content["pretraining"]["warmup_steps"] = 0
     for model in content["models"].values():
         model["mixture"] = "all"
     text = content["classify"]["classifiers"]["text"]

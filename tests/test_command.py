@@ -29,7 +29,14 @@ def order(tmp_path, make_spec):
 
 def test_an_expected_problem_is_one_sentence_that_names_the_log(order, tmp_path):
     answer, manifest, log = order(
-        "tokenize", "tokenizer", {"tokenizer": {"kind": "train", "vocab_size": 300, "sample_bytes": 9}, "seed": 1}
+        "tokenize",
+        "tokenizer",
+        {
+            "tokenizer": {"kind": "train", "vocab_size": 300, "sample_bytes": 9},
+            "seed": 1,
+            "validation_share": 0.1,
+            "validation_seed": 1,
+        },
     )
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: tokenize_tokenizer test: the documents give only 257 of the 300 tokens")
@@ -42,6 +49,52 @@ def test_an_unexpected_problem_keeps_its_traceback_for_the_log(order):
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: tokenize_tokenizer test: unexpected KeyError: 'tokenizer' (tokenizer.py:")
     assert "Traceback" not in answer.stderr and "Traceback" in log and not manifest.exists()
+
+
+FAILING = """
+import errno
+from trellis.command import main
+from trellis.tokenize import tokenizer
+
+def run(spec, out):
+    {action}
+
+tokenizer.run = run
+main("tokenize")
+"""
+# Linux's device on which there never is room; it is only ever opened, for what removes it would remove it for all.
+NO_ROOM = "open('/dev/full', 'wb', 0).write(b'x')"
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        (NO_ROOM, "the disk is full at {out}; make room and run again"),
+        (
+            "raise OSError(errno.EDQUOT, 'Disk quota exceeded', '/home/a.bin')",
+            "the disk is full at /home/a.bin; make room and run again",
+        ),
+        (
+            "raise OSError(errno.EACCES, 'Permission denied', '/home/a.bin')",
+            "unexpected PermissionError: [Errno 13] Permission denied: '/home/a.bin' (<string>:7)",
+        ),
+    ],
+    ids=["full", "quota", "another error"],
+)
+@pytest.mark.parametrize("log", ["log.txt", "/dev/full"])
+def test_a_full_disk_is_one_sentence_even_where_the_log_is_on_it(tmp_path, make_spec, action, sentence, log):
+    (tmp_path / "spec.json").write_text(make_spec("tokenize", "tokenizer", config={}).model_dump_json())
+    words = ["--spec", str(tmp_path / "spec.json"), "--out", str(tmp_path / "out"), "--log", str(tmp_path / log)]
+    answer = subprocess.run(
+        [sys.executable, "-c", FAILING.format(action=action), *words],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        capture_output=True,
+        text=True,
+    )
+    sentence = sentence.format(out=tmp_path / "out")
+    assert answer.returncode == 1
+    assert answer.stderr == f"error: tokenize_tokenizer test: {sentence}; log: {tmp_path / log}\n"
+    assert not (tmp_path / "out/manifest.json").exists()
 
 
 def test_a_missing_spec_says_what_writes_it(tmp_path):

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trellis.evaluate.agreement import agreement, equal
-from trellis.evaluate.answer import MAX_DEPTH, MAX_LENGTH, NotJson, parse, parse_lenient
+from trellis.evaluate.answer import MAX_DEPTH, MAX_LENGTH, REPLACED, NotJson, parse, parse_lenient
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=REPLACED))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),

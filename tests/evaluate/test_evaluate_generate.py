@@ -12,6 +12,8 @@ from trellis.errors import TrellisError
 from trellis.evaluate import generate
 from trellis.evaluate.decoding import Decoder
 from trellis.evaluate.prompting import Prompt, load_tokenizer, prompts
+from trellis.evaluate.scorers import schema
+from trellis.records import read_records, write_records
 
 CONTEXT, NEW = 96, 12
 LESSONS = [(f"give {n}", json.dumps({"n": n, "word": word})) for n, word in enumerate(["oak", "elm", "yew", "ash"])]
@@ -105,7 +107,7 @@ def test_a_fine_tuned_model_answers_through_its_own_template_and_stops(run, taug
     manifest, records = run(taught, asked, max_new_tokens=40)
     assert [record["output"] for record in records] == [answer for _, answer in LESSONS]
     assert [record["n_out"] for record in records] == [len(answer) + 1 for _, answer in LESSONS]
-    assert manifest.metrics["modes"]["free"]["stopped"] == {"eos": 4, "length": 0, "room": 0, "grammar": 0}
+    assert manifest.metrics["modes"]["free"]["stopped"] == dict.fromkeys(generate.STOPS, 0) | {"eos": 4}
 
 
 @pytest.fixture
@@ -131,6 +133,32 @@ def test_an_answer_is_what_was_written_before_the_end_of_turn(decoder):
     record = decoder.read(Prompt("i", [5], 0), written)
     assert record["output"] == f"a , b n't{'<|im_start|>' if other is not None else ''}a , b n't"
     assert record["n_out"] == written.index(decoder.end) + 1 and record["stop"] == "eos"
+
+
+# In a byte-level vocabulary ÿ is the byte FF, which no UTF-8 has, and Ã the byte C3, the first of a character of two.
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["ÿ", *LESSONS[0][1].replace(" ", "")],
+        [*'{"n":0,"word":"oak', "ÿ", *'"}'],
+        [*'{"n":0,"word":"oak', "Ã", *'"}'],
+        [*'{"n":0,"word":"oak', "Ã"],
+        ["ÿ"] * 1000,
+    ],
+    ids=["before", "in a string", "half a character", "cut off in one", "nothing else"],
+)
+def test_bytes_that_are_no_text_are_replaced_and_no_json(decoder, tmp_path, tokens):
+    written = decoder.tokenizer.convert_tokens_to_ids(tokens)
+    assert len(set(written)) == len(set(tokens)) and None not in written
+    record = decoder.read(Prompt("i", [5], 0), [*written, decoder.end])
+    assert record["output"].count("\ufffd") == sum(token in "ÿÃ" for token in tokens)
+    write_records(tmp_path / "generations.jsonl", [record])
+    (read,) = read_records(tmp_path / "generations.jsonl")
+    assert read == record
+    asked = {"schema": {"type": "object"}, "gold": json.loads(LESSONS[0][1])}
+    assert schema.score(asked, LESSONS[0][1])["exact"] == 1
+    found = schema.score(asked, read["output"])
+    assert found["parse"] == found["schema_valid"] == found["exact"] == 0
 
 
 def test_an_answer_cut_at_the_limit_is_counted_apart(run, taught):

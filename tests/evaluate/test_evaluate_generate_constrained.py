@@ -89,7 +89,7 @@ def test_random_weights_within_bounded_schemas_are_valid_every_time(run, model):
         "constrained": {
             "items": len(items),
             "new_tokens": sum(record["n_out"] for record in made["constrained"]),
-            "stopped": {"eos": len(items), "length": 0, "room": 0, "grammar": 0},
+            "stopped": {"eos": len(items), "length": 0, "room": 0, "grammar": 0, "grammar_length": 0},
         }
     }
     outputs = {record["output"] for record in made["constrained"]}
@@ -142,9 +142,16 @@ def test_where_a_schema_cannot_be_compiled_the_free_answer_stands(run, taught, m
     assert held["i1"]["output"] == LESSONS[1][1] and held["i1"]["stop"] == "grammar"
     assert held["i1"]["n_out"] == len(LESSONS[1][1]) + 1
     assert [held[name]["stop"] for name in ("i0", "i2", "long")] == ["eos", "eos", "room"]
-    assert manifest.metrics["modes"]["constrained"]["stopped"] == {"eos": 2, "length": 0, "room": 1, "grammar": 1}
+    stopped = manifest.metrics["modes"]["constrained"]["stopped"]
+    assert stopped == {"eos": 2, "length": 0, "room": 1, "grammar": 1, "grammar_length": 0}
     assert manifest.metrics["modes"]["constrained"]["items"] == 4
     assert len(made["free"]) == (5 if "free" in modes else 0)
+
+
+def test_a_free_answer_that_stands_for_a_constrained_one_and_was_cut_off_says_so(run, taught):
+    _, made = run(taught, [item("i1", LESSONS[1][0], REFUSED)], max_new_tokens=5)
+    assert made["free"][0]["stop"] == "length"
+    assert made["constrained"][0] == {**made["free"][0], "mode": "constrained", "stop": "grammar_length"}
 
 
 def test_where_a_schema_cannot_be_followed_to_the_end_the_free_answer_stands(run, taught, monkeypatch):

@@ -1,12 +1,18 @@
 """Scorers of JSON: each answer gets what it deserves, and whatever a model writes is scored, never a crash."""
 
+import contextlib
 import json
+import subprocess
+import sys
 import time
+import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trellis.evaluate import answer
 from trellis.evaluate.scorers import extraction, format, json_schema, schema
 from trellis.evaluate.validator import validator
 
@@ -91,6 +97,9 @@ def test_the_draft_is_that_of_the_schema_else_2020_12():
 
 
 SECONDS = 2
+# Of Python's memory beyond the output itself. The costliest of what is read, 49,000 items, takes 5 MB; of "a million
+# items", read, the values and their leaves would take 100 MB.
+BYTES = 16_000_000
 HOSTILE = {
     "a megabyte without end": '{"a":' + "1" * 2**20,
     "a megabyte of text": "word " * 2**18,
@@ -111,10 +120,23 @@ HOSTILE = {
     "byte order mark": '\ufeff{"a":3,"day":"2024-02-29"}',
     "no-break space": '\u00a0{"a":3,"day":"2024-02-29"}',
     "full-width digits": '{"a":\uff13,"day":"2024-02-29"}',
+    "ten million letters": '"' + "\u00e9" * 10_000_000 + '"',
     "a million items": "[" + ",".join("1" * 1_000_000) + "]",
     "a million keys": "{" + ",".join(f'"{i}":1' for i in range(1_000_000)) + "}",
     "comments": '{"a":3/* three */,"day":"2024-02-29"}',
 }
+
+
+@contextlib.contextmanager
+def peak():
+    """Yields a list that holds, after the block, the most bytes that Python had allocated within it at once."""
+    found = []
+    tracemalloc.start()
+    try:
+        yield found
+        found.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("attack", HOSTILE)
@@ -125,27 +147,70 @@ def test_hostile_output_is_a_failure_in_bounded_time(attack):
     assert found["parse"] == found["schema_valid"] == found["exact"] == found["leaf_f1"] == 0
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        "[" + ",".join(["1"] * 49_000) + "]",
-        "[" + ",".join(f'"{index}"' for index in range(12_000)) + "]",
-        "{" + ",".join(f'"{index}":{{}}' for index in range(9_000)) + "}",
-        "[" * 64 + "]" * 64,
-        '{"a":' * 64 + "1" + "}" * 64,
-        '{"a":' + "9" * 4_300 + "}",
-        '{"a":1e-999}',
-        '{"a":"' + "\u0041\u030a" * 30_000 + '"}',
-        '{"__proto__":{"a":3},"constructor":1}',
-        '{"a":"\u202e\u200b\\ud83d\\ude00"}',
-    ],
-    ids=range(10),
-)
-def test_valid_json_of_any_size_that_is_read_is_judged_in_bounded_time(output):
+@pytest.mark.parametrize("gold", [GOLD, None], ids=["gold", "no gold"])
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_hostile_output_is_scored_in_bounded_memory(attack, gold):
+    with peak() as most:
+        schema.score(item(gold), HOSTILE[attack])
+    assert most[0] < BYTES
+
+
+def test_the_bound_on_memory_is_passed_where_an_output_of_any_length_is_read(monkeypatch):
+    monkeypatch.setattr(answer, "MAX_LENGTH", 10**9)
+    with peak() as most:
+        schema.score(item(), HOSTILE["ten million letters"])
+    assert most[0] > 2 * BYTES
+
+
+# The kernel refuses the scoring process more than 64 MB beyond what it has after its imports.
+SCORED_WITHIN = """
+import resource, sys
+sys.path[:0] = sys.argv[2:]
+from test_evaluate_scorers import HOSTILE, LARGE, answer, item, schema
+answer.MAX_LENGTH = int(sys.argv[1])
+schema.score(item(), "{}")
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 64_000_000
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+for output in (*HOSTILE.values(), *LARGE):
+    for gold in ({}, None):
+        schema.score(item(gold), output)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no Linux to ask for a process's size")
+@pytest.mark.parametrize(("longest", "fails"), [(answer.MAX_LENGTH, False), (10_000_002, True)])
+def test_a_process_of_bounded_memory_scores_hostile_output_unless_it_reads_outputs_of_any_length(longest, fails):
+    """The validator's own memory included, which tracemalloc does not see."""
+    folders = [str(Path(__file__).parent), str(Path(answer.__file__).parents[2])]
+    made = subprocess.run([sys.executable, "-c", SCORED_WITHIN, str(longest), *folders], capture_output=True, text=True)
+    assert (made.returncode != 0) == fails, made.stderr
+    assert ("MemoryError" in made.stderr) == fails
+
+
+LARGE = [
+    "[" + ",".join(["1"] * 49_000) + "]",
+    "[" + ",".join(f'"{index}"' for index in range(12_000)) + "]",
+    "{" + ",".join(f'"{index}":{{}}' for index in range(9_000)) + "}",
+    "[" * 64 + "]" * 64,
+    '{"a":' * 64 + "1" + "}" * 64,
+    '{"a":' + "9" * 4_300 + "}",
+    '{"a":1e-999}',
+    '{"a":"' + "\u0041\u030a" * 30_000 + '"}',
+    '{"__proto__":{"a":3},"constructor":1}',
+    '{"a":"\u202e\u200b\\ud83d\\ude00"}',
+]
+
+
+@pytest.mark.parametrize("output", LARGE, ids=range(10))
+def test_valid_json_of_any_size_that_is_read_is_judged_in_bounded_time_and_memory(output):
     start = time.process_time()
     found = schema.score(item(), output)
     assert time.process_time() - start < SECONDS
     assert found["parse"] == 1 and found["exact"] == 0
+    with peak() as most:
+        schema.score(item(), output)
+    assert most[0] < BYTES
 
 
 @pytest.mark.parametrize(

@@ -30,22 +30,50 @@ def naive_p(scores: np.ndarray) -> float:
     return 2 * stats.norm.sf(abs(paired.mean()) / (paired.std(ddof=1) / np.sqrt(len(paired))))
 
 
-@pytest.mark.parametrize("seed_sd", [0.0, 0.1, 0.3])
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize(
+BOTH_SIZES = pytest.mark.parametrize(
     "sizes",
     [pytest.param(EVEN, id="even"), pytest.param(LIVE_MULTIPLE, id="live_multiple", marks=pytest.mark.slow)],
 )
-def test_intervals_cover_93_to_97_percent(sizes, seeds, seed_sd):
-    setting, studies = Setting(sizes, seeds, seed_sd=seed_sd, effect=0.4), 1000
+
+
+def covers(found, truth: float) -> np.ndarray:
+    """Whether each estimate's interval holds the truth: [studies]."""
+    return np.array([low <= truth <= high for low, high in (estimate.interval(CONFIDENCE) for estimate in found)])
+
+
+@pytest.mark.parametrize(("schema_sd", "seed_sd"), [(0.6, 0.0), (0.6, 0.1), (0.6, 0.3), (0.0, 0.1), (0.0, 0.3)])
+@pytest.mark.parametrize("seeds", [3, 5])
+@BOTH_SIZES
+def test_intervals_cover_93_to_97_percent(sizes, seeds, schema_sd, seed_sd):
+    # Without schemas' luck, three seeds cover 96.4 % (in 8,000 studies): so near to 97 % that 1,000 would not tell.
+    setting, studies = (
+        Setting(sizes, seeds, schema_sd=schema_sd, seed_sd=seed_sd, effect=0.4),
+        1000 if schema_sd else 3000,
+    )
     truth, found = setting.truth, [estimate for estimate, _ in simulate(setting, studies, seed=1)]
     assert np.mean([estimate.value for estimate in found]) == pytest.approx(truth, abs=0.01)
-    covered = np.mean([low <= truth <= high for low, high in (estimate.interval(CONFIDENCE) for estimate in found)])
-    assert 0.93 <= covered <= 0.97
+    assert 0.93 <= covers(found, truth).mean() <= 0.97
     if seed_sd == 0.3:
         # The seeds are needed: intervals of the items alone would miss the truth far too often.
         blind = [low <= truth <= high for low, high in (estimate.items_interval(CONFIDENCE) for estimate in found)]
         assert np.mean(blind) < 0.8
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@BOTH_SIZES
+def test_intervals_are_conservative_where_neither_schemas_nor_seeds_have_luck(sizes, seeds):
+    """Above the 97 % of the other settings, and the one reason: V_items is the whole variance here, and where the seeds'
+    comes out larger by chance it is taken, with its few degrees of freedom."""
+    setting = Setting(sizes, seeds, schema_sd=0.0, seed_sd=0.0, effect=0.4)
+    found = [estimate for estimate, _ in simulate(setting, 2000, seed=12)]
+    covered = covers(found, setting.truth)
+    assert 0.93 <= covered.mean() <= 0.985
+    of_items = np.array([estimate.total_se == estimate.items_se for estimate in found])
+    assert 0.4 < of_items.mean() < 0.7
+    assert 0.93 <= covered[of_items].mean() <= 0.97
+    assert covered[~of_items].mean() > 0.98
+    # Two models of k seeds have 2 (k - 1) degrees of freedom between them; V_items - V_overlap adds few.
+    assert np.median([estimate.df for estimate in found if estimate.total_se > estimate.items_se]) < 3 * (seeds - 1)
 
 
 @pytest.mark.parametrize("sizes", [EVEN, LIVE_MULTIPLE], ids=["even", "live_multiple"])

@@ -7,6 +7,8 @@ from typing import get_args
 import pytest
 import yaml
 
+from imagined import imagined_lock
+from trellis.dataflow import build_jobs
 from trellis.errors import TrellisError
 from trellis.experiment.prereg import Contrast, Metric
 from trellis.experiment.reading import read_yaml
@@ -80,6 +82,11 @@ def spoil(workflow, path, value, name="experiments/demo.yaml"):
             ["sft", "mixes", "schemas", "hub"],
             [{"repo": "a/b", "files": [name], "converter": "messages", "examples": 1} for name in "xy"],
             "sft.mixes.schemas: hub names a/b twice; name all of its `files` in one set",
+        ),
+        (
+            ["sft", "training", "seeds"],
+            [1, 0, 0, 0],
+            "sft.training.seeds: seed 0 stands in the list again, as one run that counts twice; name each seed once$",
         ),
         (["prereg"], {}, "prereg: what is compared stands in config/prereg.yaml; name an entry of it"),
         (["lock"], "nowhere", "lock: config/locks/nowhere.json, which pins every file of the data, does not exist"),
@@ -248,6 +255,57 @@ def test_the_studys_numbers():
         "EleutherAI/pythia-410m-deduped",
         "EleutherAI/pythia-1b-deduped",
     }
+
+
+def test_the_studys_evaluation():
+    study = load_experiment(ROOT / "config/experiments/trellis-506m.yaml")
+    schemas, suites, primary = study.evaluation.schemas, study.evaluation.suites, study.prereg.primary
+    assert suites["schema"].unseen >= 2000 and schemas.held_out >= 500 and len(schemas.held_out_strata) == 6
+    assert {"conditional", "adversarial"} == set(schemas.held_out_strata) - set(schemas.training_strata)
+    assert {suite.kind for suite in suites.values()} == {
+        *("schema", "function_calling", "json_schema", "extraction", "text_to_sql", "format")
+    }
+    assert study.evaluation.knowledge.tasks.keys() == {
+        *("lambada_openai", "piqa", "arc_easy", "arc_challenge", "sciq", "winogrande", "hellaswag")
+    }
+    assert (primary.suite, primary.split, primary.metric, primary.mode) == ("schema", "far", "exact", "free")
+    assert len(set(study.sft.training.seeds)) >= 3 <= study.prereg.minimum_seeds and study.prereg.margin == 0.03
+    assert study.evaluation.base_models and {*study.evaluation.generation.modes} == {"free", "constrained"}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "model", "arm"),
+    [
+        ("uncurated", "trellis-uncurated", "random"),
+        ("topics_only", "trellis-topics", "topics_only"),
+        ("complexity_only", "trellis-complexity", "complexity_only"),
+    ],
+)
+def test_an_ablation_of_the_study_is_a_line_for_the_mixture_and_one_for_the_model(tmp_path, mixture, model, arm):
+    """The same architecture on the same budgets by another rule; nothing that is there is made again."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    path = tmp_path / "config/experiments/trellis-506m.yaml"
+    study, text = load_experiment(path), path.read_text()
+    for name in (mixture, model):
+        assert f"  # {name}: " in text
+        text = text.replace(f"  # {name}: ", f"  {name}: ")
+    path.write_text(text)
+    lock = imagined_lock(study)
+    before, after = (
+        {job.fingerprint: job for job in build_jobs(each, lock)} for each in (study, load_experiment(path))
+    )
+    made = [job for key, job in after.items() if key not in before]
+    data = [job for job in made if job.stage in ("download", "classify", "filter", "tokenize")]
+    assert [job.command for job in data] == ["select", "pack"] and data[0].config["mixture"].arm == arm
+    (trained,) = (job for job in made if job.stage == "pretrain")
+    (original,) = (job for job in before.values() if job.stage == "pretrain" and job.command == "train")
+    assert trained.inputs["mixture"] == [data[1]] != original.inputs["mixture"]
+    assert {key for key in original.config if semantic(original.config[key]) != semantic(trained.config[key])} <= {
+        "model"
+    }
+    shapes = [semantic(job.config["model"]) for job in (original, trained)]
+    assert {**shapes[0], "mixture": mixture} == {**shapes[1], "mixture": mixture}
+    assert {job.name for job in made if job.stage == "sft"} == {f"{model}-s{seed}" for seed in (0, 1, 2)}
 
 
 def test_runtime_keys_stay_out_of_what_is_hashed():

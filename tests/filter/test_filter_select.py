@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pools import MATHS, pool
+from trellis.document_split import mixed
 from trellis.errors import TrellisError
-from trellis.filter.pool import mixed
 
 BINS = [{"at_least": 3.0, "share": 0.6}, {"at_least": 0.0, "share": 0.4}]
 RULE = {"kind": "topics_and_complexity", "groups": [{"name": "all"}], "bins": BINS}

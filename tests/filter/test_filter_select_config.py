@@ -76,10 +76,6 @@ def spoilt(tmp_path, change) -> Path:
             lambda c: c["filter"]["selection"].update(random=c["filter"]["selection"]["code"]),
             "filter.selection.random: random is the rule of sources that name none",
         ),
-        (
-            lambda c: c["filter"]["selection"]["curated"].update(kind="topics_only", bins=[]),
-            "mixtures.complexity_only.arm: rule curated: kind complexity_only needs bins",
-        ),
     ],
 )
 def test_mistakes_between_mixtures_rules_and_classifiers(tmp_path, change, sentence):
@@ -104,6 +100,14 @@ def test_an_arm_turns_rules_of_topics_into_its_kind_and_code_only_into_chance():
     assert rule_of("a", None, rules) == rules["a"]
     for arm in ("topics_only", "complexity_only", "random"):
         assert semantic(rule_of("a", arm, rules)) == {**semantic(rules["a"]), "kind": arm}
+    for kind, arm in (
+        ("topics_only", "complexity_only"),
+        ("complexity_only", "topics_only"),
+        ("random", "topics_only"),
+    ):
+        narrow = {"a": TopicRule.model_validate({**RULE, "kind": kind})}
+        assert rule_of("a", arm, narrow).kind == "random", "an arm only takes away"
+        assert rule_of("a", kind, narrow) == narrow["a"]
     assert rule_of("code", "topics_only", rules) == rules["code"]
     assert rule_of("code", "random", rules) is None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pools import MATHS, pool
-from trellis.filter.pool import mixed
+from trellis.document_split import mixed
 
 SHARE, SEED = 0.1, 3
 BINS = [{"at_least": 2.0, "share": 1.0}]

@@ -7,14 +7,17 @@ import signal
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
-from small_training import CONTEXT, VOCABULARY, digests, lines
+from small_training import CONTEXT, RECIPE, VOCABULARY, digests, lines
 from trellis import checkpoint, device
 from trellis.command import execute
 from trellis.errors import TrellisError
+from trellis.experiment.pretraining import Pretraining
 from trellis.manifest import Manifest, list_files
 from trellis.pretrain.objective import NextTokenLoss
 from trellis.pretrain.rows import Mixture
+from trellis.pretrain.train import _too_large
 from trellis.pretrain.trainer import Trainer
 
 
@@ -79,6 +82,36 @@ def test_what_is_no_number_stops_the_training_before_a_checkpoint_keeps_it(
     assert digests(execute(spec, out)) == digests(expected)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_validation_loss_that_is_no_number_stops_the_training_before_a_checkpoint_keeps_it(
+    spec_of, mixture, tmp_path, monkeypatch, value
+):
+    """Step 7 is validated, and beta's loss is none; the checkpoint is from step 6."""
+    out, spec = tmp_path / "out", spec_of(checkpoint_minutes=1e-6)
+    expected = execute(spec, tmp_path / "whole")
+    beta, _ = Mixture(Manifest.read(mixture), VOCABULARY).validation["beta"]
+    bad, forward = beta.read(beta.numbers), NextTokenLoss.forward
+
+    def poisonous(self, rows):
+        loss = forward(self, rows)
+        return loss * float(value) if not self.training and torch.equal(rows, bad) else loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NextTokenLoss, "forward", poisonous)
+        for _ in range(2):  # a retry of Snakemake's
+            with pytest.raises(TrellisError) as error:
+                execute(spec, out)
+            assert str(error.value) == (
+                f"the validation loss is {value} after step 7, on beta; the last good checkpoint is kept; look at these "
+                f"validation rows, or lower pretraining.max_lr"
+            )
+    with safe_open(out / "work" / checkpoint.NAME, framework="pt") as file:
+        assert json.loads(file.metadata()["state"])["step"] == 6
+    written = (out / "work/metrics.jsonl").read_text()
+    assert "validation" not in written and [line["step"] for line in lines(out / "work/metrics.jsonl")][-1] == 7
+    assert digests(execute(spec, out)) == digests(expected)
+
+
 DAMAGED = r"damaged \(its sha256 is not the one in its manifest\)"
 
 
@@ -134,12 +167,14 @@ def test_a_token_out_of_the_vocabulary_is_named_with_its_place(spec_of, mixture,
     ("keys", "remedy"),
     [
         ({"micro_batch": 8}, "set pretraining.micro_batch to 4, and run again: results stay the same"),
+        ({"micro_batch": 64}, "set pretraining.micro_batch to 4,"),
         ({"micro_batch": 3}, "set pretraining.micro_batch to 1,"),
         ({"micro_batch": 1}, "set pretraining.gradient_checkpointing to full,"),
         ({"micro_batch": 1, "gradient_checkpointing": "full"}, "take a GPU with more memory, or a smaller model,"),
     ],
 )
 def test_out_of_memory_names_what_to_set_and_nothing_is_lost(spec_of, tmp_path, monkeypatch, keys, remedy):
+    """A batch has 8 rows: no micro-batch is larger."""
     spec, out, forward = spec_of(checkpoint_minutes=1e-6), tmp_path / "out", NextTokenLoss.forward
     expected, calls = execute(spec, tmp_path / "whole"), []
 
@@ -152,12 +187,30 @@ def test_out_of_memory_names_what_to_set_and_nothing_is_lost(spec_of, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(NextTokenLoss, "forward", too_large)
         with pytest.raises(
-            TrellisError, match=f"does not hold micro-batches of {keys['micro_batch']} rows .*; {remedy}"
+            TrellisError, match=f"does not hold micro-batches of {min(keys['micro_batch'], 8)} rows .*; {remedy}"
         ):
             execute(spec_of(checkpoint_minutes=1e-6, **keys), out)
     assert (out / "work" / checkpoint.NAME).exists()
     if keys == {"micro_batch": 8}:
         assert digests(execute(spec, out)) == digests(expected)
+
+
+@pytest.mark.parametrize(
+    ("processes", "micro_batch", "rows", "remedy"),
+    [
+        (1, 64, 17, "set pretraining.micro_batch to 8,"),
+        (2, 64, 9, "set pretraining.micro_batch to 4,"),
+        (2, 6, 6, "set pretraining.micro_batch to 3,"),
+        (16, 64, 2, "set pretraining.micro_batch to 1,"),
+        (17, 64, 1, "set pretraining.gradient_checkpointing to full,"),
+        (40, 64, 1, "set pretraining.gradient_checkpointing to full,"),
+    ],
+)
+def test_out_of_memory_speaks_of_the_rows_that_a_process_takes(processes, micro_batch, rows, remedy):
+    """17 rows a batch; the first of several processes has the largest share."""
+    recipe = Pretraining.model_validate({**RECIPE, "batch_tokens": 17 * CONTEXT, "micro_batch": micro_batch})
+    sentence = str(_too_large(recipe, processes))
+    assert f"micro-batches of {rows} rows of {CONTEXT} tokens" in sentence and remedy in sentence
 
 
 @pytest.fixture

@@ -110,15 +110,27 @@ def test_processes_that_are_killed_resume_to_the_same_bytes(spec_of, tmp_path):
     assert digests(execute(spec_of(log_interval=2), out)) == digests(expected)
 
 
-def test_a_training_that_is_done_but_not_published_takes_no_step_again(spec_of, tmp_path, monkeypatch):
-    def no_room(*_):
-        raise OSError("no room for the model")
+@pytest.mark.parametrize(("before", "room"), [("read_lines", 300), ("export", 20_000)], ids=["journal", "weights"])
+def test_a_training_that_is_done_but_not_published_takes_no_step_again(spec_of, tmp_path, monkeypatch, before, room):
+    """The operating system lets no file grow any more, once all steps are taken: neither the journals nor the weights."""
+    limits, real, out = resource.getrlimit(resource.RLIMIT_FSIZE), getattr(train, before), tmp_path / "out"
+
+    def filling(*arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        return real(*arguments)
 
     expected = execute(spec_of(), tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(train, "export", no_room)
-        with pytest.raises(OSError, match="no room for the model"):
-            execute(spec_of(), tmp_path / "out")
+        patch.setattr(train, before, filling)
+        try:
+            with pytest.raises(TrellisError) as error:
+                execute(spec_of(), out)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = str(error.value)
+    assert said.startswith(f"the model could not be written to {out} (") and "File too large" in said
+    assert said.endswith("; its last checkpoint is kept: make room and run again") and "\n" not in said
+    assert not (out / "manifest.json").exists()
     monkeypatch.setattr(Trainer, "step", None)
     assert digests(execute(spec_of(), tmp_path / "out")) == digests(expected)
 

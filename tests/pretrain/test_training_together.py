@@ -5,11 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from small_training import CONTEXT, command, digests, lines, losses
+from small_training import CONTEXT, STEPS, command, digests, lines, losses
 from trellis import checkpoint
 from trellis.command import execute
 from trellis.manifest import Manifest
@@ -33,23 +34,34 @@ main("pretrain")
 """
 
 
-def two(spec, folder, action=None):
-    """Trains in two processes, started as the rule does. Returns the exit code, and what our own processes said."""
+def launch(spec, folder, action=None):
+    """Starts a training in two processes as the rule does. Returns the launcher, whose stderr is a pipe."""
     launcher = re.search(r'f"(.* torchrun .*)"', COMMON.read_text())[1].format(count=2)
     words = command(spec, folder)[1:]
     if action:
         (folder / "process.py").write_text(AT_STEP.format(action=action))
         words[:2] = [str(folder / "process.py")]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    answer = subprocess.run(
-        f"exec env {launcher} {shlex.join(words)}",
-        shell=True,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
+    line = f"exec env {launcher} {shlex.join(words)}"
+    return subprocess.Popen(
+        line, shell=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    return answer.returncode, [line for line in answer.stderr.splitlines() if line.startswith("error:")]
+
+
+def end(launcher):
+    """Waits for the launcher to end. Returns its exit code, and what our own processes said."""
+    with launcher:
+        try:
+            _, said = launcher.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            launcher.kill()
+            raise
+    return launcher.returncode, [line for line in said.splitlines() if line.startswith("error:")]
+
+
+def two(spec, folder, action=None):
+    """Trains in two processes to the end."""
+    return end(launch(spec, folder, action))
 
 
 def test_two_processes_train_as_one_does(spec_of, tmp_path):
@@ -88,12 +100,32 @@ def test_what_two_processes_have_begun_one_ends(spec_of, tmp_path):
     assert losses(made) == pytest.approx(losses(alone), rel=1e-4) and digests(made).keys() == digests(alone).keys()
 
 
+def test_a_launcher_that_is_told_to_stop_lets_its_processes_save(spec_of, tmp_path, caplog):
+    """As Slurm and `kill` do: SIGTERM goes to torchrun alone, once a step is written down."""
+    spec, out = spec_of(precision="float32", micro_batch=3, log_interval=1), tmp_path / "out"
+    alone = execute(spec, tmp_path / "alone")
+    launcher, written = launch(spec, tmp_path, "time.sleep(0.5)"), out / "work/metrics.jsonl"
+    patience = time.monotonic() + 100
+    while not (written.exists() and written.read_text().endswith("\n")):
+        assert launcher.poll() is None and time.monotonic() < patience
+        time.sleep(0.05)
+    launcher.terminate()
+    code, (said,) = end(launcher)
+    stopped = int(re.search(r"stopped by SIGTERM after step (\d+); run again to go on from there", said)[1])
+    assert code and 1 <= stopped < STEPS and len(lines(written)) == stopped + (stopped >= 7)
+    assert (out / "work" / checkpoint.NAME).exists() and not (out / "manifest.json").exists()
+    with caplog.at_level("INFO", logger="trellis"):
+        made = execute(spec, out)
+    assert f"going on from the checkpoint of step {stopped}" in caplog.messages
+    assert losses(made) == pytest.approx(losses(alone), rel=1e-4) and digests(made).keys() == digests(alone).keys()
+
+
 @pytest.mark.parametrize(
     ("action", "sentence"),
     [
         (
             "if len(steps) == 6 and number: raise torch.OutOfMemoryError('too large')",
-            "set pretraining.micro_batch to 4",
+            "set pretraining.micro_batch to 2",
         ),
         (
             "if len(steps) == 6 and number: os.kill(os.getpid(), signal.SIGKILL)",

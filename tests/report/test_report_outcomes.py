@@ -70,6 +70,19 @@ def test_knowledge_is_a_column_per_model_and_variant(study, report):
     assert "sciq (acc) 0.8261 (0.0119) 0.8012 (0.0119) – –" in words
 
 
+def test_what_a_constant_answer_scores_and_what_was_left_out_stand_at_the_table(study, report):
+    words = Page(report(study.build_all())[1]).words()
+    assert "An answer that never changes: any constant, unfiltered 31.0%; {} 1.2%." in words
+    assert "Left out for all models, as the prompt or the right answer has no room: 4,321." in words
+
+
+def test_an_interaction_says_what_could_have_been_found(study, report):
+    words = Page(report(study.build_all())[1]).words()
+    assert (
+        "Split against seen Difference, points Detectable, points" in words and "unseen +8.3 [+2.1, +14.6] 7.1" in words
+    )
+
+
 def test_the_format_tax_is_a_difference(study, report):
     words = Page(report(study.build_all())[1]).words()
     assert f"schema Exact match trellis {percent(0.4)} {percent(0.46)} +6.0 [+1.0, +11.0]" in words

@@ -1,9 +1,11 @@
-"""Identical fine-tuning is what the runs recorded, not what the config says: whatever differs is named, with the models."""
+"""Identical fine-tuning is what the runs recorded, not what the config says: whatever differs is named, with the models.
+What it took of each set of conversations, and what it did not, is told with the reasons."""
 
 import copy
 
 import pytest
 
+from html_page import Page
 from trellis.manifest import Manifest
 from trellis.report.results import Results
 from trellis.report.study import check_tuning
@@ -100,3 +102,28 @@ def test_every_difference_is_told(runs):
         "at seed 0 the hyperparameter batch",
         "at seed 1 the order of the examples",
     ]
+
+
+TALKS = {
+    **{"rows": 11_300, "converted": 11_283, "set_aside": {"bad_call": 12, "malformed": 5}, "examples": 10_000},
+    **{"tokens": 4_321_000, "too_long": 31, "format": 204, "similar": 0, "contaminated": 7},
+}
+CALLS = {"rows": 42, "converted": 42, "set_aside": {}, "examples": 40, "tokens": 9_001}
+CALLS |= dict.fromkeys(("too_long", "format", "similar", "contaminated"), 0)
+
+
+def test_rows_set_aside_and_left_out_are_told_by_set_and_reason(study, report):
+    metrics = {"sets": {"datasets/harbour/talks": TALKS, "datasets/harbour/calls": CALLS}, "contaminated": {"bfcl": 7}}
+    study.build_all().add("sft", "data", "data", metrics=metrics)
+    words = Page(report(study)[1]).words()
+    assert (
+        "datasets/harbour/calls 42 0 – 0 – 40 9,001 "
+        "datasets/harbour/talks 11,300 17 bad call 12, malformed 5 "
+        "242 too long 31, format 204, contaminated 7 10,000 4,321,000"
+    ) in words
+
+
+def test_without_sets_there_is_no_table_of_them(study, report):
+    study.build_all().add("sft", "data", "data", metrics={"sets": {}, "contaminated": {}})
+    page = Page(report(study)[1])
+    assert "Sets of conversations" not in [attributes.get("aria-label") for _, attributes in page.elements]

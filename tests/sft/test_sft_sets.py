@@ -136,6 +136,28 @@ def test_what_cannot_be_read_is_counted_and_the_rest_is_used(draw, monkeypatch, 
     assert metrics["rows"] == metrics["converted"] + sum(reasons.values())
 
 
+def test_every_row_that_is_set_aside_is_listed_with_its_place_and_reason(make_data, tmp_path):
+    lines = [talk(1), {"messages": []}, talk(2), {"messages": None}, talk(3)]
+    files = {"b.jsonl": jsonl(lines) + b"{\n", "a/c.parquet": parquet([{"messages": None}, talk(4)])}
+    more = [{"messages": [{"role": "captain", "content": "Ahoy."}]}, talk(5)]
+    talks, others = (
+        fetched(tmp_path / "talks", REPO, files),
+        fetched(tmp_path / "others", f"{REPO}-2", {"a.json": array(more)}),
+    )
+    made, examples = make_data((others, 1), (talks, 4))
+    listed = list(read_records(made.path("set_aside.jsonl")))
+    assert listed == [
+        {"id": f"{REPO}-2/a.json:1", "reason": "other_role"},
+        {"id": f"{REPO}/a/c.parquet:1", "reason": "malformed"},
+        {"id": f"{REPO}/b.jsonl:2", "reason": "empty"},
+        {"id": f"{REPO}/b.jsonl:4", "reason": "malformed"},
+        {"id": f"{REPO}/b.jsonl:6", "reason": "malformed"},
+    ]
+    assert made.metrics["sets"][REPO]["set_aside"] == {"empty": 1, "malformed": 3}
+    assert {file.path: file.rows for file in made.files}["set_aside.jsonl"] == 5
+    assert not {row["id"] for row in listed} & {example["id"] for example in examples}
+
+
 def test_a_full_disk_is_not_taken_for_a_damaged_file(draw, monkeypatch):
     def full(paths):
         raise OSError(28, "No space left on device")

@@ -10,18 +10,27 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import xxhash
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from imagined import imagined_lock
 from publishing import publish
 from trellis.command import execute
+from trellis.dataflow import build_jobs
 from trellis.documents import END_OF_TEXT, document_id
 from trellis.errors import TrellisError
+from trellis.experiment.whole import load_experiment
+from trellis.filter.pool import HELD_OUT, Pool, Removed
+from trellis.tokenize import tokenizer
 
 PACKAGE = Path(__file__).parents[2] / "workflow/scripts"
 SPECIAL = ["<|user|>", "<|assistant|>"]
+NOTHING_HELD_OUT = {"validation_share": 0.0, "validation_seed": 3}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 
 
 @pytest.fixture
@@ -29,7 +38,7 @@ def make(make_spec, tmp_path):
     """make(settings, name, ...) -> the manifest of the tokenizer that the settings say."""
 
     def run(settings, name="made", inputs=None, **config):
-        config = {"tokenizer": settings, "seed": 7, **config}
+        config = {"tokenizer": settings, "seed": 7, **NOTHING_HELD_OUT, **config}
         return execute(make_spec("tokenize", "tokenizer", "tokenizer", config, inputs), tmp_path / name)
 
     return run
@@ -63,7 +72,7 @@ def given(tmp_path):
             "normalizer": None,
             "pre_tokenizer": None,
             "post_processor": None,
-            "decoder": None,
+            "decoder": BYTE_LEVEL,
             "model": {"type": "BPE", "vocab": {chr(97 + n): n for n in range(26)}, "merges": []},
         }
         change(content)
@@ -137,7 +146,7 @@ def test_training_is_the_same_in_every_process(make_spec, documents, tmp_path):
     """Whatever the seed of Python's hashes and the number of the library's threads."""
     folders = [documents(name, [[letters("etaoinsh", seed) for seed in range(60)]]) for name in ("web", "code")]
     settings = {"kind": "train", "vocab_size": 2000, "sample_bytes": 80_000, "special_tokens": SPECIAL}
-    settings = {"tokenizer": settings, "seed": 7, "shares": {"web": 1, "code": 2}}
+    settings = {"tokenizer": settings, "seed": 7, "shares": {"web": 1, "code": 2}, **NOTHING_HELD_OUT}
     spec = make_spec("tokenize", "tokenizer", "tokenizer", settings, {"documents": folders})
     (tmp_path / "spec.json").write_text(spec.model_dump_json())
     written = []
@@ -178,6 +187,53 @@ def test_a_source_without_a_share_teaches_nothing(make, documents):
         tokenizer = read(make(settings, source, {"documents": folders}, shares={source: 10}))
         new = [token.lstrip("Ġ") for token in sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)[257:]]
         assert len(new) == 43 and set("".join(new)) <= set(learnt)
+
+
+def held_out_by_selection(doc_ids: list[int], share: float, seed: int, path: Path) -> set[int]:
+    """What a selection with this share and seed holds out of these documents."""
+    columns = {"doc_id": pa.array(doc_ids, pa.uint64()), "n_tokens": pa.array([9] * len(doc_ids), pa.int32())}
+    pq.write_table(pa.table({**columns, "contaminated_by": pa.nulls(len(doc_ids), pa.string())}), path)
+    (part,) = Pool([path], [], Removed(), [], share, seed).parts()
+    return set(part.doc_id[part.fate == HELD_OUT].tolist())
+
+
+@pytest.mark.parametrize("shares", [None, {"web": 1, "code": 1}], ids=["all alike", "by share"])
+def test_what_the_selection_holds_out_is_never_trained_on(make, documents, tmp_path, monkeypatch, shares):
+    """All text is asked for; validation documents are in letters of their own."""
+    names = ("web", "code")
+    ids = {name: [document_id(name, f"0:{index}") for index in range(60)] for name in names}
+    held = held_out_by_selection([doc_id for name in names for doc_id in ids[name]], 0.3, 11, tmp_path / "features")
+    assert 20 < len(held) < 60
+    folders = [
+        documents(name, [[letters("uvwxyz" if doc_id in held else "abcdef", doc_id) for doc_id in ids[name]]])
+        for name in names
+    ]
+    given_to_trainer, texts = [], tokenizer._texts
+
+    def watched(*arguments):
+        for text in texts(*arguments):
+            given_to_trainer.append(text)
+            yield text
+
+    monkeypatch.setattr(tokenizer, "_texts", watched)
+    settings = {"kind": "train", "vocab_size": 300, "sample_bytes": 10**9}
+    split = {"validation_share": 0.3, "validation_seed": 11}
+    made = make(settings, inputs={"documents": folders}, shares=shares, **split)
+    assert len(given_to_trainer) == made.metrics["sample_documents"] == 120 - len(held)
+    assert not set("".join(given_to_trainer)) & set("uvwxyz")
+    new = [token.lstrip("Ġ") for token in sorted(read(made).get_vocab(), key=read(made).token_to_id)[257:]]
+    assert set("".join(new)) <= set("abcdef")
+
+
+def test_the_tokenizer_of_an_experiment_knows_the_split_of_its_selection():
+    experiment = load_experiment(PACKAGE.parents[1] / "config/experiments/smoke.yaml")
+    rules = experiment.filter.model_copy(update={"validation_share": 0.125, "seed": 99})
+    experiment = experiment.model_copy(update={"filter": rules})
+    jobs = build_jobs(experiment, imagined_lock(experiment))
+    (job,) = [job for job in jobs if job.command == "tokenizer"]
+    selections = [each.config for each in jobs if each.command == "select"]
+    assert (job.config["validation_share"], job.config["validation_seed"]) == (0.125, 99)
+    assert {(config["validation_share"], config["seed"]) for config in selections} == {(0.125, 99)}
 
 
 def test_a_file_is_read_once_it_is_proven_to_be_the_one_that_was_locked(make, given):
@@ -268,6 +324,38 @@ def test_what_cannot_be_used_is_one_sentence(make, given, change, vocab_size, sp
     with pytest.raises(TrellisError, match=sentence) as raised:
         make(settings, local=local)
     assert "\n" not in str(raised.value)
+
+
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+REPLACE = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+
+
+def sequence(*decoders):
+    return {"type": "Sequence", "decoders": list(decoders)}
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        None,
+        METASPACE,
+        sequence(),
+        sequence(REPLACE, {"type": "ByteFallback"}, {"type": "Fuse"}),
+        sequence(BYTE_LEVEL, REPLACE),
+    ],
+    ids=["none", "metaspace", "empty", "byte fallback", "byte-level and more"],
+)
+def test_tokens_that_do_not_stand_for_bytes_are_refused(make, given, decoder):
+    path = given(lambda content: content.update({"decoder": decoder}))
+    settings, local = from_file(path)
+    with pytest.raises(TrellisError, match=r"the decoder of .*/tokenizer.json is not ByteLevel, .*; use a byte-level"):
+        make(settings, local=local)
+
+
+def test_a_sequence_that_is_byte_level_is_taken(make, given):
+    path = given(lambda content: content.update({"decoder": sequence(BYTE_LEVEL, {"type": "Fuse"})}))
+    settings, local = from_file(path)
+    assert read(make(settings, local=local)).decode([0, 1]) == "ab"
 
 
 def test_an_end_of_text_may_be_added(make, given):

@@ -72,7 +72,7 @@ def small(experiment: dict, labeller: str) -> dict:
         evaluation["knowledge"]["limit"] = 4
     else:
         del evaluation["knowledge"]
-    evaluation["generation"] |= {"max_new_tokens": 16, "shots": 1}
+    evaluation["generation"] |= {"max_new_tokens": 64, "shots": 1}
     evaluation["statistics"] = {"resamples": 200}
     return experiment
 

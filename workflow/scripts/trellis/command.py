@@ -11,6 +11,7 @@ and leave nothing but, in the log, why they failed.
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import importlib
 import logging
@@ -77,6 +78,9 @@ def main(stage: str, online: bool = False) -> None:
     except TrellisError as error:
         _fail(f"{title}: {error}", args.log)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # What fails to write to an open file does not know its name.
+            _fail(f"{title}: the disk is full at {error.filename or args.out}; make room and run again", args.log)
         LOG.error("%s", traceback.format_exc())
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -180,6 +184,8 @@ def _start_log(path: Path | None) -> None:
     handler.setLevel(logging.INFO if torchrun.rank() == 0 else logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
     logging.captureWarnings(True)
+    # A log on a full disk must not bury the sentence that says so.
+    logging.raiseExceptions = False
 
 
 def _fail(sentence: str, log: Path | None) -> None:

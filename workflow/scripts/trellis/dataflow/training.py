@@ -15,6 +15,9 @@ def tokenizer_job(plan: Builder, documents: dict[str, list[Job]]) -> Job:
         read = [job for jobs in documents.values() for job in jobs]
         trained_on = plan.experiment.mixtures[tokenizer.mixture] if tokenizer.mixture else None
         config["shares"] = {name: share.tokens for name, share in trained_on.sources.items()} if trained_on else None
+        # Validation text is held out from the tokenizer too: the split is the selection's.
+        rules = plan.experiment.filter
+        config |= {"validation_share": rules.validation_share, "validation_seed": rules.seed}
         return plan.add("tokenize", "tokenizer", "tokenizer", config, documents=read)
     if tokenizer.kind == "file":
         config["local"] = plan.lock.local_files([tokenizer.path])

@@ -25,8 +25,8 @@ generate   one job per model and suite; reads `model` (a base or a fine-tuned on
            Config: generation, template, base.
            generations.jsonl: id, mode (free, constrained), output, n_in, n_out (tokens, the end of turn counted), stop (eos,
            length, room: the prompt left no room; grammar: the schema could not be compiled, or not followed to the end, and
-           the free answer stands), shots. Free answers of all items first, each in the items' order. Constrained only
-           where an item has a schema.
+           the free answer stands; grammar_length: and that one was cut off), shots. Free answers of all items first, each in
+           the items' order. Constrained only where an item has a schema.
            likelihoods.jsonl: id, nats (null: it does not fit the context with its prompt), bytes: of the gold answer's
            text given the prompt, without the end of turn, where there is one.
            metrics: kind, items, modes.MODE.{items, new_tokens, stopped {stop: items}}, likelihoods {items, over_context},

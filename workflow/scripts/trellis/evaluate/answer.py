@@ -14,6 +14,8 @@ MAX_DEPTH = 64
 # In characters; the longest gold answers have a few thousand.
 MAX_LENGTH = 100_000
 FENCE = "```"
+# What decoding writes for bytes that are no UTF-8.
+REPLACED = "\ufffd"
 # A string, ended or not, or a bracket. Possessive, so that no text makes it look twice.
 STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
@@ -26,10 +28,12 @@ def parse(output: str) -> Any:
     """The value of an output that is one JSON text and nothing else.
 
     Raises NotJson for NaN and infinities, numbers beyond a double, duplicate keys, text around the value, strings that
-    no UTF-8 can carry, nesting deeper than MAX_DEPTH, and more characters than MAX_LENGTH.
+    no UTF-8 can carry, bytes that were none, nesting deeper than MAX_DEPTH, and more characters than MAX_LENGTH.
     """
     if len(output) > MAX_LENGTH:
         raise NotJson(f"longer than {MAX_LENGTH:,} characters")
+    if REPLACED in output:
+        raise NotJson("bytes that are no UTF-8")
     if output.count("[") + output.count("{") > MAX_DEPTH and any(depth > MAX_DEPTH for depth, _ in _brackets(output)):
         raise NotJson(f"nested deeper than {MAX_DEPTH}")
     try:

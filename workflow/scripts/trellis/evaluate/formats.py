@@ -19,7 +19,7 @@ from xml.parsers import expat
 
 import yaml
 
-from trellis.evaluate.answer import MAX_DEPTH, MAX_LENGTH
+from trellis.evaluate.answer import MAX_DEPTH, MAX_LENGTH, REPLACED
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONSTANTS = dict.fromkeys(("", "~", "null", "Null", "NULL"))
@@ -37,6 +37,8 @@ def read(form: str, text: str) -> Any:
     """The value of a text in `form`. Raises Unreadable."""
     if len(text) > MAX_LENGTH:
         raise Unreadable(f"longer than {MAX_LENGTH:,} characters")
+    if REPLACED in text:
+        raise Unreadable("bytes that are no UTF-8")
     try:
         return READERS[form](text)
     except (ValueError, RecursionError, yaml.YAMLError, expat.ExpatError, csv.Error) as error:

@@ -25,7 +25,7 @@ from trellis.spec import Spec
 
 # Items that float32 answers as well, where a model answers in bfloat16.
 CHECKED = 64
-STOPS = ("eos", "length", "room", "grammar")
+STOPS = ("eos", "length", "room", "grammar", "grammar_length")
 
 
 def run(spec: Spec, out: Path) -> Result:
@@ -106,8 +106,13 @@ def answer(
     if "free" in modes:
         answers["free"] = free
     if "constrained" in modes:
-        answers["constrained"] = held | {key: {**free[key], "stop": "grammar"} for key in left}
+        answers["constrained"] = held | {key: instead(free[key]) for key in left}
     return answers
+
+
+def instead(free: dict[str, Any]) -> dict[str, Any]:
+    """A free answer in the place of one that a grammar should have held, which says whether it was cut off all the same."""
+    return {**free, "stop": "grammar_length" if free["stop"] == "length" else "grammar"}
 
 
 def generations(asked: list[Prompt], answers: dict[Mode, Records], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -79,7 +79,7 @@ def row(item: Record, generation: Record, likelihood: Record | None) -> Record:
     scorer = importlib.import_module(f"trellis.evaluate.scorers.{item['kind']}")
     scored = {name: item[name] for name in COLUMNS} | {"mode": generation["mode"]}
     scored |= dict.fromkeys(METRICS) | scorer.score(item, generation["output"])
-    scored["truncated"] = float(generation["stop"] == "length")
+    scored["truncated"] = float(generation["stop"] in ("length", "grammar_length"))
     if likelihood is not None and likelihood["nats"] is not None:
         scored["nll_per_byte"] = likelihood["nats"] / likelihood["bytes"]
     return scored

@@ -89,7 +89,8 @@ class TextToSqlSuite(Section):
 
 
 class FormatSuite(Section):
-    """Values to be written in formats that fine-tuning never showed, the formats in turn."""
+    """Values to be written in formats that fine-tuning never showed, the formats in turn: sft_data leaves out every
+    conversation that names one of them."""
 
     kind: Literal["format"]
     formats: list[Literal["yaml", "toml", "xml", "csv"]] = Field(default=["yaml", "toml", "xml", "csv"], min_length=1)

@@ -24,7 +24,8 @@ class Share(Section):
 class Mixture(Section):
     """A token budget over sources; the shares must sum to `tokens`. A source that is short of its share by at most the
     share `tolerance` of it gives what it has, with a warning; one that is short of more is an error.
-    `arm` turns the rules of all sources into that kind: an ablation is a copy of a mixture with one line more."""
+    `arm` leaves the rules of all sources nothing but that to go by: an ablation is a copy of a mixture with one line
+    more."""
 
     tokens: PositiveInt
     tolerance: float = Field(default=0.0, ge=0, lt=1)

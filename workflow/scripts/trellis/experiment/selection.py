@@ -158,11 +158,13 @@ RANDOM = "random"
 
 
 def rule_of(select: str, arm: str | None, rules: dict[str, Rule]) -> Rule | None:
-    """The rule by which a source's documents are taken in an arm of an ablation; None is at random. Code slices know
-    neither topics nor complexity: only the arm `random` changes them."""
+    """The rule by which a source's documents are taken in an arm of an ablation; None is at random. An arm only takes away:
+    what went by topics alone is at random where complexity alone counts. Code slices know neither: only the arm `random`
+    changes them."""
     rule = None if select == RANDOM else rules[select]
     if isinstance(rule, TopicRule):
-        return TopicRule.model_validate({**rule.model_dump(), "kind": arm or rule.kind})
+        kind = rule.kind if arm in (None, rule.kind) else arm if rule.kind == "topics_and_complexity" else RANDOM
+        return TopicRule.model_validate({**rule.model_dump(), "kind": kind})
     return None if arm == RANDOM else rule
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from trellis.experiment.repository import OnHub
 from trellis.experiment.section import Runtime, Section
@@ -25,6 +25,16 @@ class SftTraining(Section):
     seeds: list[NonNegativeInt] = Field(min_length=1)
     micro_batch: Runtime[PositiveInt] = 8
     checkpoint_minutes: Runtime[PositiveFloat] = 10.0
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: list[int]) -> list[int]:
+        twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"seed {twice} stands in the list again, as one run that counts twice; name each seed once"
+            )
+        return seeds
 
 
 Converter = Literal["apigen", "glaive", "hermes", "messages", "toolace"]

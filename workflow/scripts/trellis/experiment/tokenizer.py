@@ -20,8 +20,8 @@ class _Tokens(Section):
 
 
 class TrainedTokenizer(_Tokens):
-    """A byte-level BPE trained by the tokenize stage on a seeded sample of `sample_bytes` of the documents' text: of all
-    documents alike, or of each source as much as its share of `mixture` says."""
+    """A byte-level BPE trained by the tokenize stage on a seeded sample of `sample_bytes` of the documents' text, of those
+    not held out for validation: of all documents alike, or of each source as much as its share of `mixture` says."""
 
     kind: Literal["train"]
     sample_bytes: PositiveInt

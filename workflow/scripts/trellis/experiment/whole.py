@@ -138,7 +138,21 @@ def _contradictions(experiment: Experiment):
         yield "sft.training.max_length", f"{longest} tokens do not fit pretraining.context (allowed: at most {context})"
     if experiment.pretraining.batch_tokens % context:
         yield "pretraining.batch_tokens", f"must be a multiple of pretraining.context ({context})"
+    yield from _schedule_contradictions(experiment)
     yield from _tuning_contradictions(experiment)
+
+
+def _schedule_contradictions(experiment: Experiment):
+    """Every training has steps left after its warm-up: the learning rate reaches its highest."""
+    recipe = experiment.pretraining
+    for name in {model.mixture: None for model in experiment.models.values() if isinstance(model, Decoder)}:
+        steps = -(-experiment.mixtures[name].tokens // recipe.batch_tokens)
+        if recipe.warmup_steps >= steps:
+            yield (
+                "pretraining.warmup_steps",
+                f"{recipe.warmup_steps:,} steps of warm-up leave none of the {steps:,} in which mixtures.{name} is read "
+                f"(allowed: at most {steps - 1:,})",
+            )
 
 
 def _contrast_contradictions(experiment: Experiment):
@@ -190,14 +204,7 @@ def _selection_contradictions(experiment: Experiment):
             if share.select != RANDOM and share.select not in rules:
                 yield key, _not_there("rule", share.select, [RANDOM, *rules])
                 continue
-            try:
-                rule = rule_of(share.select, mixture.arm, rules)
-            except ValidationError as error:
-                yield (
-                    f"mixtures.{name}.arm",
-                    f"rule {share.select}: {error.errors()[0]['msg'].removeprefix('Value error, ')}",
-                )
-                continue
+            rule = rule_of(share.select, mixture.arm, rules)
             scored = _rubrics_of(experiment, source)
             if lacking := [rubric for rubric in (rule.rubrics if rule else []) if rubric not in scored]:
                 yield key, f"rule {share.select} needs scores of {lacking[0]}, and no classifier makes them of {source}"

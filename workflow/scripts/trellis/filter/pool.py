@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 
+from trellis.document_split import held_out
 from trellis.errors import TrellisError
 from trellis.filter.columns import numbers, stream, vectors
 
@@ -80,7 +80,7 @@ class Pool:
         reasons = [
             _among(doc_id, self.removed.duplicates),
             pc.is_valid(features["contaminated_by"]).to_numpy() | _among(doc_id, self.removed.contaminated),
-            mixed(doc_id, self.seed, "validation") / 2.0**64 < self.share,
+            held_out(doc_id, self.seed, self.share),
         ]
         return Part(
             start=start,
@@ -95,16 +95,6 @@ class Pool:
             if "slice" in features.column_names
             else pa.chunked_array([pa.nulls(len(features))]),
         )
-
-
-def mixed(doc_id: np.ndarray, seed: int, purpose: str) -> np.ndarray:
-    """A uint64 per document, another for another document and independent between purposes: splitmix64 (Steele et al.,
-    2014) of id and seed."""
-    salt = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}\0{purpose}".encode()))
-    value = doc_id ^ salt
-    for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        value = (value ^ (value >> np.uint64(shift))) * np.uint64(multiplier)
-    return value ^ (value >> np.uint64(31))
 
 
 def _among(doc_id: np.ndarray, known: np.ndarray) -> np.ndarray:

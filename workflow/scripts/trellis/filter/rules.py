@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from trellis.document_split import mixed
 from trellis.errors import TrellisError
 from trellis.experiment.selection import CodeRule, Quota, Rule, Topic, TopicRule
 from trellis.filter.histogram import HASH_BITS, RECORD, ranks
-from trellis.filter.pool import AVAILABLE, OUTSIDE, UNSCORED, Part, mixed
+from trellis.filter.pool import AVAILABLE, OUTSIDE, UNSCORED, Part
 from trellis.filter.quotas import Layout, Target
 
 LABEL_BONUS_LIMIT = 0.15

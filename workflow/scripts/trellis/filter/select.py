@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from trellis.budget import rows_per_source, rows_within, to_read, to_select, tokens_needed
 from trellis.command import Result
+from trellis.document_split import mixed
 from trellis.documents import side_tables
 from trellis.errors import TrellisError
 from trellis.experiment.mixture import Mixture
@@ -25,7 +26,7 @@ from trellis.experiment.selection import RANDOM, CodeRule, Rule, rule_of
 from trellis.filter.account import Account, cells
 from trellis.filter.columns import write_columns
 from trellis.filter.histogram import Histogram, settle
-from trellis.filter.pool import HELD_OUT, Pool, Removed, mixed
+from trellis.filter.pool import HELD_OUT, Pool, Removed
 from trellis.filter.quotas import solve
 from trellis.filter.rules import Placing, placing
 from trellis.filter.shortage import refuse, shortages

@@ -24,4 +24,5 @@ Which rows a step reads is a pure function of the step, whatever the micro-batch
 `checkpoint_minutes` and on SIGTERM; a run that goes on from it ends with the bytes of one that was never stopped (on a GPU:
 with `deterministic`). metrics.jsonl and speed.jsonl grow in `work/`. A loss or a gradient norm that is no number stops the
 run before it is saved; `work/stopped_at.json` then names the rows of that step {step, loss, ..., rows: [{source, row}]}.
+So does a validation loss that is none, without that file.
 """

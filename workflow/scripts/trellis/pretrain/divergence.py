@@ -1,4 +1,4 @@
-"""A loss or a gradient that is no number: the training stops before a checkpoint could keep it, and names what it read."""
+"""A loss or a gradient that is no number: the training stops before a checkpoint could keep it, and names what was read."""
 
 import json
 import math
@@ -25,6 +25,18 @@ def sentence(line: dict[str, Any], read: list[Place], work: Path) -> TrellisErro
         f"the loss is {line['loss']} and the gradient norm {line['gradient_norm']} at step {line['step']}, which read {rows}"
         f"{', ...' * (len(read) > NAMED)} (all in {work / NAME}); the last good checkpoint is kept; look at these rows, or "
         f"lower pretraining.max_lr"
+    )
+
+
+def require_finite(validation: dict[str, Any], step: int) -> None:
+    """Raises TrellisError when one of a validation's losses after `step` steps is no number: the mean over all sources is
+    none either then."""
+    if math.isfinite(validation.get("loss", 0.0)):
+        return
+    sources = [name for name, found in validation["sources"].items() if not math.isfinite(found["loss"])]
+    raise TrellisError(
+        f"the validation loss is {validation['loss']} after step {step}, on {', '.join(sources) or 'all sources together'}; "
+        f"the last good checkpoint is kept; look at these validation rows, or lower pretraining.max_lr"
     )
 
 

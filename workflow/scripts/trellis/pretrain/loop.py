@@ -70,7 +70,9 @@ class Loop:
             return
         self._collect()
         if validate:
-            self._write([{**self._position(finished), "validation": self.trainer.validate()}])
+            validation = self.trainer.validate()
+            divergence.require_finite(validation, finished)
+            self._write([{**self._position(finished), "validation": validation}])
         if log and self.journal:
             self.journal.speed({**self._position(finished), **self.speedometer.reading()})
         if (stop or save or last) and self.journal:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
@@ -33,8 +34,8 @@ from trellis.spec import Spec
 
 
 def run(spec: Spec, out: Path) -> Result:
-    """Trains to the end of the mixture. Raises TrellisError when memory runs out, when the loss is no number, or when the
-    mixture is not what was packed."""
+    """Trains to the end of the mixture. Raises TrellisError when memory or the disk runs out, when a loss is no number, or
+    when the mixture is not what was packed."""
     torch.set_num_threads(spec.threads)
     model = TypeAdapter(Model).validate_python(spec.config["model"])
     recipe = Pretraining.model_validate(spec.config["pretraining"])
@@ -43,12 +44,10 @@ def run(spec: Spec, out: Path) -> Result:
         try:
             module = _trained(spec, model, recipe, out, device, world)
         except torch.OutOfMemoryError:
-            raise _too_large(recipe) from None
+            raise _too_large(recipe, world.size) from None
     if not world.first:
         return Result()
-    for name in (METRICS, SPEED):
-        shutil.copyfile(out / WORK / name, out / name)
-    lines = read_lines(out / METRICS)
+    lines = read_lines(out / WORK / METRICS)
     steps = [line for line in lines if "loss" in line]
     validation = next(line["validation"] for line in reversed(lines) if "validation" in line)
     tokens = steps[-1]["tokens"]
@@ -61,7 +60,14 @@ def run(spec: Spec, out: Path) -> Result:
         "validation_loss": validation.get("loss"),
         "bits_per_byte": validation.get("bits_per_byte"),
     }
-    export(module, spec.input("tokenizer"), out / "model", trained_card(spec, metrics, validation))
+    try:
+        for name in (METRICS, SPEED):
+            shutil.copyfile(out / WORK / name, out / name)
+        export(module, spec.input("tokenizer"), out / "model", trained_card(spec, metrics, validation))
+    except (OSError, SafetensorError) as error:
+        raise TrellisError(
+            f"the model could not be written to {out} ({error}); its last checkpoint is kept: make room and run again"
+        ) from None
     gpus = world.size if device.type == "cuda" else 0
     speed = {**account(read_lines(out / SPEED)), "gpus": gpus, **hardware(device)}
     return Result(metrics, rows={METRICS: len(lines)}, run=speed)
@@ -89,16 +95,18 @@ def _trained(
     return module
 
 
-def _too_large(recipe: Pretraining) -> TrellisError:
+def _too_large(recipe: Pretraining, processes: int) -> TrellisError:
     """What to do when memory ran out: smaller micro-batches as long as there are any, for they cost least."""
-    if recipe.micro_batch > 1:
-        remedy = f"set pretraining.micro_batch to {recipe.micro_batch // 2}"
+    # A process has no more rows than its share of a batch, whatever micro_batch allows; the first has the largest.
+    rows = min(recipe.micro_batch, -(-(recipe.batch_tokens // recipe.context) // processes))
+    if rows > 1:
+        remedy = f"set pretraining.micro_batch to {rows // 2}"
     elif recipe.gradient_checkpointing != "full":
         remedy = "set pretraining.gradient_checkpointing to full"
     else:
         remedy = "take a GPU with more memory, or a smaller model"
     return TrellisError(
-        f"the GPU's memory does not hold micro-batches of {recipe.micro_batch} rows of {recipe.context} tokens with "
+        f"the GPU's memory does not hold micro-batches of {rows} rows of {recipe.context} tokens with "
         f"gradient checkpointing {recipe.gradient_checkpointing}; {remedy}, and run again: results stay the same, and the "
         f"last checkpoint is kept"
     )

@@ -80,7 +80,7 @@ def run(spec: Spec, out: Path) -> Result:
             headline=comparison.headline_section(statistics, arms),
             confounds=confounds.confounds_section(results, experiment, arms),
             commit_statement=provenance.commit_statement(results),
-            models=comparison.table_section(statistics, arms),
+            models=comparison.table_section(results, statistics, arms),
             outcomes=outcomes.outcomes_section(statistics, arms),
             pretraining=curves.pretraining_section(results, experiment, arms),
             sft=curves.tuning_section(results, experiment, arms),

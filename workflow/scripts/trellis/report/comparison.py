@@ -3,6 +3,7 @@
 from typing import Any
 
 from trellis.report.charts import Estimate, around_zero, forest
+from trellis.report.results import Results
 from trellis.report.study import Arm
 from trellis.report.wording import MINUS, percent, points
 
@@ -52,8 +53,9 @@ def headline_section(statistics: dict[str, Any], arms: list[Arm]) -> dict[str, A
     }
 
 
-def table_section(statistics: dict[str, Any], arms: list[Arm]) -> dict[str, Any]:
-    """By suite: each fine-tuned model's free answers by metric and split, and what else was measured of every model."""
+def table_section(results: Results, statistics: dict[str, Any], arms: list[Arm]) -> dict[str, Any]:
+    """By suite: each fine-tuned model's free answers by metric and split, what else was measured of every model, what an
+    answer would score that never changes, and how many items were left out."""
     suites = []
     for suite in dict.fromkeys(row["suite"] for row in statistics["table"]):
         mine = [row for row in statistics["table"] if row["suite"] == suite]
@@ -68,7 +70,11 @@ def table_section(statistics: dict[str, Any], arms: list[Arm]) -> dict[str, Any]
             ]
             if any(cell for _, cells in rows for cell in cells):
                 groups.append({"label": label, "meaning": meaning, "rows": rows, "share": metric != "nll_per_byte"})
-        suites.append({"name": suite, "splits": splits, "groups": groups, "variants": _variants(mine, arms)})
+        made = results.find("evaluate", "items", f"items-{suite}")
+        counted = (
+            {key: made.metrics[key] for key in ("baselines", "excluded")} if made else {"baselines": {}, "excluded": 0}
+        )
+        suites.append({"name": suite, "splits": splits, "groups": groups, "variants": _variants(mine, arms), **counted})
     return {"suites": suites}
 
 

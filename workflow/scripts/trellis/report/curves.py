@@ -1,4 +1,4 @@
-"""Loss curves of pretraining and fine-tuning, from each training's metrics.jsonl."""
+"""Loss curves of pretraining and fine-tuning, from each training's metrics.jsonl, and what fine-tuning took of each set."""
 
 from typing import Any
 
@@ -9,6 +9,8 @@ from trellis.report.study import Arm, tuned_names
 
 SMOOTHING = 0.9
 METRICS_FILE = "metrics.jsonl"
+# Why sft_data leaves out a conversation that it could read, in the order of its tests.
+LEFT_OUT = ("too_long", "format", "similar", "contaminated")
 
 
 def pretraining_section(results: Results, experiment: dict[str, Any], arms: list[Arm]) -> dict[str, Any]:
@@ -43,7 +45,8 @@ def pretraining_section(results: Results, experiment: dict[str, Any], arms: list
 
 
 def tuning_section(results: Results, experiment: dict[str, Any], arms: list[Arm]) -> dict[str, Any]:
-    """The chart of the fine-tuning losses (the first seed of each model), and a row per model and seed."""
+    """The chart of the fine-tuning losses (the first seed of each model), a row per model and seed, and one per set of
+    conversations."""
     by_name = {arm.name: arm for arm in arms}
     curves, rows = [], []
     for model, seed, name in tuned_names(experiment):
@@ -56,7 +59,25 @@ def tuning_section(results: Results, experiment: dict[str, Any], arms: list[Arm]
             losses = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
             curves.append(Series(model, by_name[model].index, smoothed(losses)))
     unit = f"optimizer step ({experiment['sft']['training']['batch']:,} examples each)"
-    return {"training": _chart("Fine-tuning loss", unit, curves), "rows": rows}
+    data = results.find("sft", "data")
+    sets = data.metrics.get("sets", {}) if data else {}
+    return {
+        "training": _chart("Fine-tuning loss", unit, curves),
+        "rows": rows,
+        "sets": [_set_row(repo, found) for repo, found in sorted(sets.items())],
+    }
+
+
+def _set_row(repo: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What became of a set's rows; `set_aside` and `left_out` are (rows, the reasons in words)."""
+    left_out = {reason: found[reason] for reason in LEFT_OUT}
+    counted = {key: found[key] for key in ("rows", "examples", "tokens")}
+    return {"repo": repo, **counted, "set_aside": _reasons(found["set_aside"]), "left_out": _reasons(left_out)}
+
+
+def _reasons(counts: dict[str, int]) -> tuple[int, str]:
+    words = (f"{reason.replace('_', ' ')} {number:,}" for reason, number in counts.items() if number)
+    return sum(counts.values()), ", ".join(words)
 
 
 def smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -19,6 +19,7 @@ from trellis.records import read_records, write_records
 from trellis.schema_tasks import make_task, seeded
 from trellis.sft.components import Components
 from trellis.sft.conversation import Message
+from trellis.sft.formats import names_format
 from trellis.sft.sets import convert, sample
 from trellis.spec import Spec
 
@@ -50,6 +51,9 @@ def run(spec: Spec, out: Path) -> Result:
         convert(SftHubSet.model_validate(each), fetched, config["seed"], out / WORK / f"{n}.jsonl", components.add)
         for n, (each, fetched) in enumerate(zip(config["hub"], spec.inputs_of("sets"), strict=True))
     ]
+    # Before anything is drawn: where too few rows can be used, it tells which could not.
+    set_aside = [row for each in sets for row in each.set_aside]
+    write_records(out / "set_aside.jsonl", set_aside)
     connected = components.connected() if rules.remove else set()
     left_out = {"similar": lambda example: example["id"] in connected, "contaminated": leaks.leave_out}
 
@@ -63,6 +67,8 @@ def run(spec: Spec, out: Path) -> Result:
             f"leave {len(missing)} of {len(pool)} training schemas unseen; ask for more examples, a larger "
             f"sft.training.max_length, or fewer evaluation.schemas.training"
         )
+    # The schema examples are JSON from end to end; a property called `csv` shows nothing of the format.
+    left_out = {"format": names_format, **left_out}
     drawn = {}
     for each, fetched in zip(sets, spec.inputs_of("sets"), strict=True):
         examples, drawn[fetched.metrics["repo"]] = sample(each, config["max_length"], measure, left_out)
@@ -74,13 +80,15 @@ def run(spec: Spec, out: Path) -> Result:
         "examples": len(kept),
         "schemas": len(pool),
         "too_long": counts["too_long"] + sum(found["too_long"] for found in drawn.values()),
+        "format": sum(found["format"] for found in drawn.values()),
         "similar": counts["similar"] + sum(found["similar"] for found in drawn.values()),
         "tokens": counts["tokens"] + sum(found["tokens"] for found in drawn.values()),
         "assistant_characters": sum(len(turn["content"]) for turn in turns),
         "sets": drawn,
         "contaminated": dict(sorted(Counter(leak["suite"] for leak in leaks.found).items())),
     }
-    return Result(metrics, {"train.jsonl": len(kept), "contaminated.jsonl": len(leaks.found)})
+    rows = {"train.jsonl": len(kept), "set_aside.jsonl": len(set_aside), "contaminated.jsonl": len(leaks.found)}
+    return Result(metrics, rows)
 
 
 class Leaks:

@@ -30,20 +30,25 @@ Example = dict[str, Any]
 @dataclass(frozen=True)
 class Converted:
     """The conversations of a set, {id, schema_id: None, messages} a line of `path`; `ranked` holds (hash of seed and id,
-    place in the file)."""
+    place in the file), `set_aside` {id, reason} of the other rows, in their order."""
 
     chosen: SftHubSet
     path: Path
     rows: int
-    set_aside: Counter[str]
+    set_aside: list[dict[str, str]]
     ranked: list[tuple[int, int]]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many rows were set aside, by reason."""
+        return Counter(row["reason"] for row in self.set_aside)
 
 
 def convert(chosen: SftHubSet, fetched: Manifest, seed: int, path: Path, note: Callable[[Example], None]) -> Converted:
     """Converts every row; each conversation goes to `path`, and past `note`."""
     # The plan names the converter's module in the job's `modules`, so that its code is part of the address.
     converter = importlib.import_module(f"trellis.sft.converters.{chosen.converter}").convert
-    rows, set_aside, ranked = 0, Counter[str](), []
+    rows, set_aside, ranked = 0, [], []
     with path.open("wb") as waiting:
         for row_id, row in set_rows(fetched):
             rows += 1
@@ -51,14 +56,15 @@ def convert(chosen: SftHubSet, fetched: Manifest, seed: int, path: Path, note: C
             if not isinstance(messages, str) and _characters(messages) > MAX_CONVERSATION:
                 messages = "too_large"
             if isinstance(messages, str):
-                set_aside[messages] += 1
+                set_aside.append({"id": row_id, "reason": messages})
                 continue
             example = {"id": row_id, "schema_id": None, "messages": messages}
             note(example)
             ranked.append((xxhash.xxh3_64_intdigest(row_id.encode(), seed), waiting.tell()))
             waiting.write(json.dumps(example).encode() + b"\n")
-    LOG.info("%s: %d of %d rows converted; set aside: %s", chosen.repo, len(ranked), rows, _listed(set_aside))
-    return Converted(chosen, path, rows, set_aside, sorted(ranked))
+    converted = Converted(chosen, path, rows, set_aside, sorted(ranked))
+    LOG.info("%s: %d of %d rows converted; set aside: %s", chosen.repo, len(ranked), rows, _listed(converted.reasons))
+    return converted
 
 
 def sample(
@@ -90,12 +96,12 @@ def sample(
         todo = f"write examples: {len(examples)}, or name more files" if examples else "correct its files and converter"
         raise TrellisError(
             f"sft.mixes: {chosen.repo}: {chosen.examples} examples are asked for, and {len(examples)} of {converted.rows} "
-            f"rows can be used (set aside: {_listed(converted.set_aside + reasons)}); {todo}"
+            f"rows can be used (set aside: {_listed(converted.reasons + reasons)}); {todo}"
         )
     metrics = {
         "rows": converted.rows,
         "converted": len(converted.ranked),
-        "set_aside": dict(sorted(converted.set_aside.items())),
+        "set_aside": dict(sorted(converted.reasons.items())),
         **reasons,
         "examples": len(examples),
         "tokens": tokens,

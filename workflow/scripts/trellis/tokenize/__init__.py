@@ -2,7 +2,8 @@
 
 tokenizer  reads `documents` of every source (kind train) or `files` (a wheel, a repository); a file on this machine comes by
            its hash (config `local`). Config `shares`: tokens by source, in whose proportion a trained tokenizer samples its
-           text, or null.
+           text, or null; `validation_share` and `validation_seed`: the selection's split, whose text it does not read.
+           A given one must be byte-level: the bytes behind its tokens are counted.
            `tokenizer/`: tokenizer.json, tokenizer_config.json; every token id is below `vocab_size`.
            metrics: vocab_size (tokens that there are), special_tokens {token: id}; of a trained one sample_documents and
            sample_bytes {source: bytes}.

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import xxhash
 from pydantic import TypeAdapter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from trellis.budget import largest_remainder
 from trellis.command import Result
-from trellis.documents import END_OF_TEXT, read_rows, tables_by_source
+from trellis.document_split import held_out
+from trellis.documents import END_OF_TEXT, ROW_GROUP, read_rows, tables_by_source
 from trellis.errors import TrellisError
 from trellis.experiment.tokenizer import FileTokenizer, HubTokenizer, TrainedTokenizer, WheelTokenizer
 from trellis.experiment.tokenizer import Tokenizer as Settings
@@ -26,8 +29,8 @@ Given = WheelTokenizer | FileTokenizer | HubTokenizer
 
 
 def run(spec: Spec, out: Path) -> Result:
-    """Writes `tokenizer/`. Raises TrellisError when the text is too little for the vocabulary, or the vocabulary for the
-    special tokens."""
+    """Writes `tokenizer/`. Raises TrellisError when the text is too little for the vocabulary, the vocabulary for the
+    special tokens, or when a given tokenizer's tokens do not stand for bytes."""
     settings = TypeAdapter(Settings).validate_python(spec.config["tokenizer"])
     if isinstance(settings, TrainedTokenizer):
         tokenizer, metrics = _trained(settings, spec)
@@ -36,7 +39,8 @@ def run(spec: Spec, out: Path) -> Result:
     special = {token: tokenizer.token_to_id(token) for token in [END_OF_TEXT, *settings.special_tokens]}
     folder = out / "tokenizer"
     folder.mkdir()
-    tokenizer.save(str(folder / "tokenizer.json"))
+    # Not `Tokenizer.save`, whose error for a full disk is no OSError.
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(_config(list(special)), encoding="utf-8")
     return Result({"vocab_size": tokenizer.get_vocab_size(), "special_tokens": special, **metrics})
 
@@ -66,7 +70,7 @@ def _trained(settings: TrainedTokenizer, spec: Spec) -> tuple[Tokenizer, dict]:
         vocab_size=settings.vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     tables = tables_by_source(spec.inputs_of("documents"))
-    sample = _sample(tables, settings.sample_bytes, spec.config.get("shares"), spec.config["seed"])
+    sample = _sample(tables, settings.sample_bytes, spec.config)
     tokenizer.train_from_iterator(_texts(tables, sample), trainer)
     if tokenizer.get_vocab_size() < settings.vocab_size:
         raise TrellisError(
@@ -80,20 +84,27 @@ def _trained(settings: TrainedTokenizer, spec: Spec) -> tuple[Tokenizer, dict]:
     return tokenizer, {"sample_documents": len(sample), "sample_bytes": taken}
 
 
-def _sample(
-    tables: dict[str, list[Path]], budget: int, shares: dict[str, int] | None, seed: int
-) -> dict[int, tuple[str, int]]:
-    """Documents in a seeded hash order until the byte budget is spent, of all sources alike or of each its part: their
-    source and bytes, by doc_id."""
-    if shares:
+def _sample(tables: dict[str, list[Path]], budget: int, config: dict) -> dict[int, tuple[str, int]]:
+    """Documents in a seeded hash order until the byte budget is spent, of all sources alike or of each its part, and none
+    that is held out for validation: their source and bytes, by doc_id."""
+    if shares := config.get("shares"):
         lots = {name: _Lot(part) for name, part in largest_remainder(budget, shares).items()}
     else:
         lots = dict.fromkeys(tables, _Lot(budget))
     for name, lot in lots.items():
-        for row in read_rows(tables[name], ["doc_id", "text"]):
-            rank = xxhash.xxh3_64_intdigest(row["doc_id"].to_bytes(8, "little"), seed=seed)
+        for row in _not_held_out(tables[name], config["validation_share"], config["validation_seed"]):
+            rank = xxhash.xxh3_64_intdigest(row["doc_id"].to_bytes(8, "little"), seed=config["seed"])
             lot.offer(rank, row["doc_id"], name, len(row["text"].encode()))
     return {doc_id: (name, size) for lot in lots.values() for _, doc_id, name, size in lot.taken}
+
+
+def _not_held_out(paths: list[Path], share: float, seed: int) -> Iterator[dict]:
+    """The doc_id and text of all documents but those of the validation split."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROW_GROUP, columns=["doc_id", "text"]):
+                held = held_out(batch["doc_id"].to_numpy(), seed, share)
+                yield from batch.filter(pa.array(~held)).to_pylist()
 
 
 class _Lot:
@@ -126,6 +137,11 @@ def _given(settings: Given, spec: Spec) -> Tokenizer:
     except Exception as error:  # the library raises no narrower one
         reason = str(error).splitlines()[0]
         raise TrellisError(f"tokenizer: {place} is no tokenizer.json that `tokenizers` reads ({reason})") from None
+    if not _is_byte_level(json.loads(content)["decoder"]):
+        raise TrellisError(
+            f"tokenizer: the decoder of {place} is not ByteLevel, so that the bytes behind its tokens, and with them bits "
+            f"per byte, cannot be counted; use a byte-level tokenizer"
+        )
     if tokenizer.token_to_id(END_OF_TEXT) is None and END_OF_TEXT not in settings.special_tokens:
         raise TrellisError(
             f"the tokenizer has no {END_OF_TEXT} token, which ends documents and turns; use one that has it, or name it "
@@ -133,6 +149,13 @@ def _given(settings: Given, spec: Spec) -> Tokenizer:
         )
     _add_special(tokenizer, settings)
     return tokenizer
+
+
+def _is_byte_level(decoder: dict | None) -> bool:
+    """Whether a tokenizer.json's decoder takes every character of a token for one byte, and does nothing else to text."""
+    steps = decoder["decoders"] if decoder and decoder["type"] == "Sequence" else [decoder]
+    kinds = {step["type"] for step in steps if step}
+    return "ByteLevel" in kinds and kinds <= {"ByteLevel", "Fuse"}
 
 
 def _content(settings: Given, spec: Spec) -> tuple[str, bytes]:
