@@ -14,12 +14,13 @@ from trellis.manifest import Manifest
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="finds processes in /proc")
 PACKAGE = Path(__file__).parents[2] / "workflow/scripts"
-TABLES = 10
+# Many, so that a test that is slow to look still finds some unfinished.
+TABLES = 24
 
 
 @pytest.fixture
 def start(encode_spec, documents, prose, tmp_path):
-    """start(folder) -> the running process that encodes ten tables, a block each, into it."""
+    """start(folder) -> the running process that encodes the tables, a block each, into it."""
     texts = [[prose(table * 1000 + seed, 600) for seed in range(100)] for table in range(TABLES)]
     (tmp_path / "spec.json").write_text(encode_spec([documents("web", texts)]).model_dump_json())
     words = [sys.executable, "-m", "trellis.tokenize", "--spec", str(tmp_path / "spec.json"), "--threads", "2"]
