@@ -15,7 +15,7 @@ TOKENS, WIDTH, VOCABULARY = 300, 32, 1000
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(loss, "CHUNK", 64)
+    monkeypatch.setitem(loss.CHUNK, "cpu", 64)
 
 
 def example(dtype=torch.float32, tokens=TOKENS):
@@ -54,7 +54,7 @@ def test_loss_and_gradients_are_those_of_full_logits(tokens):
 
 
 def test_gradcheck(monkeypatch):
-    monkeypatch.setattr(loss, "CHUNK", 3)
+    monkeypatch.setitem(loss.CHUNK, "cpu", 3)
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(9, 4, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -79,7 +79,7 @@ def test_in_bfloat16_only_the_products_are_rounded():
 
 def test_the_weights_gradient_is_summed_in_float32_over_any_number_of_chunks(monkeypatch):
     """Of 600 chunks a bfloat16 sum would lose most of what comes late: an error of several per cent."""
-    monkeypatch.setattr(loss, "CHUNK", 1)
+    monkeypatch.setitem(loss.CHUNK, "cpu", 1)
     hidden, weight, targets = example(tokens=600)
     _, _, ours = differentiated(lambda h, w: linear_cross_entropy(h, w, targets, torch.bfloat16), hidden, weight)
     assert error(ours, reference(hidden, weight, targets)[2]) < 4e-3
@@ -102,7 +102,7 @@ def test_logits_are_never_whole():
         tensor.requires_grad_()
     with Allocations() as made:
         linear_cross_entropy(hidden, weight, targets, torch.bfloat16).backward()
-    assert max(map(math.prod, made.shapes)) == loss.CHUNK * VOCABULARY
+    assert max(map(math.prod, made.shapes)) == loss.CHUNK["cpu"] * VOCABULARY
     assert made.peak < 4 * tokens * VOCABULARY / 4  # bytes of float32
 
 

@@ -20,7 +20,7 @@ HOST_WAITS = "aten::_local_scalar_dense"
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(loss, "CHUNK", 40)
+    monkeypatch.setitem(loss.CHUNK, "cpu", 40)
 
 
 def objective_of(kind, shape=None, **keys):

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Tokens whose logits exist at a time: of 50,304 entries 393 MiB in float32, whatever the micro-batch. Every chunk reads and
-# writes the weight's gradient once, which is arithmetically 2 to 3% of a step of the 506M model; with half of it, twice that.
-CHUNK = 2048
+# Tokens whose logits exist at a time: on a GPU, of 50,304 entries 393 MiB in float32, whatever the micro-batch. Every chunk
+# reads and writes the weight's gradient once, which is arithmetically 2 to 3% of a step of the 506M model; with half of it,
+# twice that. On a processor so few that the logits of a small vocabulary stay in its cache.
+CHUNK = {"cuda": 2048, "cpu": 256}
 
 
 def chunk_loss(
@@ -34,7 +35,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         head = weight.to(dtype)
         weight_gradient = torch.zeros_like(weight) if differentiate else None
         losses, gradients = [], []
-        for part, part_targets in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True):
+        chunk = CHUNK[hidden.device.type]
+        for part, part_targets in zip(hidden.split(chunk), targets.split(chunk), strict=True):
             loss, gradient = step(part.to(dtype), head, part_targets, weight_gradient)
             losses.append(loss)
             gradients.append(gradient)
