@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,48 @@ def test_a_run_killed_at_many_moments_ends_with_the_same_bytes(pristine, finishe
     differing = {path for path in expected if found.get(path) != expected[path] and not path.startswith("report-")}
     assert not differing
     assert workflow.stale() == {}
+
+
+def test_a_training_that_is_told_to_stop_is_resumed_within_the_same_run(workflow):
+    """Preempted, say: Snakemake tries the job again, which goes on from its checkpoint to the same bytes."""
+    # More steps than a signal needs to arrive.
+    workflow.edit("config/experiments/smoke.yaml", "batch_tokens: 4096", "batch_tokens: 256")
+    workflow.edit("config/experiments/smoke.yaml", "log_interval: 5", "log_interval: 1")
+    command = [
+        "snakemake",
+        "--cores",
+        "2",
+        "results/report.html",
+        "--until",
+        "pretrain_train",
+        "--config",
+        "experiment=smoke",
+    ]
+    before = set(workflow.folder.glob("results/pretrain/trellis-*"))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def start():
+        with (workflow.folder / "said.txt").open("w") as said:
+            return subprocess.Popen(command, cwd=workflow.folder, env=environment, stdout=said, stderr=said)
+
+    def digests():
+        return {file["path"]: file["sha256"] for file in json.loads((folder / "manifest.json").read_text())["files"]}
+
+    assert start().wait() == 0, (workflow.folder / "said.txt").read_text()
+    (folder,) = set(workflow.folder.glob("results/pretrain/trellis-*")) - before
+    expected = digests()
+    shutil.rmtree(folder)
+    process, journal = start(), folder / "work/metrics.jsonl"
+    while not (journal.exists() and journal.read_text()):
+        assert process.poll() is None, (workflow.folder / "said.txt").read_text()
+        time.sleep(0.005)
+    for each in psutil.Process(process.pid).children(recursive=True):
+        if "trellis.pretrain" in each.cmdline():
+            each.terminate()
+    assert process.wait() == 0, (workflow.folder / "said.txt").read_text()
+    assert "stopped by SIGTERM after step" in (workflow.folder / "said.txt").read_text()
+    assert "going on from the checkpoint of step" in (folder / "log.txt").read_text()
+    assert digests() == expected
 
 
 def test_a_result_that_snakemake_was_killed_before_noting_is_kept_and_the_rest_is_made(workflow):

@@ -60,8 +60,8 @@ def table_section(results: Results, statistics: dict[str, Any], arms: list[Arm])
     for suite in dict.fromkeys(row["suite"] for row in statistics["table"]):
         mine = [row for row in statistics["table"] if row["suite"] == suite]
         splits = [split for split in SPLITS if any(row["split"] == split for row in mine)]
-        # Where seen and unseen stand beside each other, their mean says nothing.
-        splits = splits if "seen" not in splits else splits[1:]
+        # Of seen and unseen the mean says nothing, and one of them alone is all there is.
+        splits = splits[1:] or splits
         groups = []
         for metric, (label, meaning) in METRICS.items():
             rows = [
