@@ -293,7 +293,7 @@ class Study:
             shares = {"correct": 0.25, "wrong_value": 0.25, "bad_schema": 0.2, "no_parse": 0.1, "truncated": 0.2}
             where = {"model": model, "variant": "tuned", "suite": "schema", "split": "unseen", "mode": "free"}
             decomposition.append({**where, "items": 200, **shares})
-            tax = {"model": model, "suite": "schema", "split": "all", "metric": "exact", "free": 0.4}
+            tax = {"model": model, "suite": "schema", "split": "unseen", "metric": "exact", "free": 0.4}
             taxes.append(tax | {"constrained": 0.46, "difference": 0.06, "low": 0.01, "high": 0.11})
         secondary = [
             {**self.primary, **contrast, "holm_p": 0.031, "holm_significant": True, "enough_seeds": True}

@@ -40,6 +40,7 @@ def headline_section(statistics: dict[str, Any], arms: list[Arm]) -> dict[str, A
     return {
         "primary": primary,
         "metric": metric,
+        "seeds_known": None not in (primary["components"][f"{role}_seed_se"] for role in ("treatment", "control")),
         "secondary": secondary,
         "seeds": [row for row in statistics["seeds"] if _measures(row, primary)],
         "exclusions": statistics["prereg"]["entry"]["exclusions"],
@@ -79,16 +80,16 @@ def table_section(results: Results, statistics: dict[str, Any], arms: list[Arm])
 
 
 def _variants(rows: list[dict[str, Any]], arms: list[Arm]) -> list[dict[str, Any]]:
-    """Base and fine-tuned, free and constrained, on all items, for the metrics that are measured in both modes or variants."""
+    """Base and fine-tuned, free and constrained, on unseen items, for the metrics that are measured in both modes or variants."""
     columns = [("base", "free"), ("base", "constrained"), ("tuned", "free"), ("tuned", "constrained")]
     found = {
         (row["model"], row["variant"], row["mode"], row["metric"]): row
         for row in rows
-        if row["split"] == "all" and row["mean"] is not None
+        if row["split"] == "unseen" and row["mean"] is not None
     }
     there = [column for column in columns if any(key[1:3] == column for key in found)]
     groups = []
-    for metric in ("parse", "schema_valid", "exact", "ast", "execution"):
+    for metric in ("parse", "schema_valid", "exact", "ast", "execution", "truncated"):
         lines = [(arm, [found.get((arm.name, *column, metric)) for column in there]) for arm in arms]
         if any(cell for _, cells in lines for cell in cells):
             groups.append({"label": METRICS[metric][0], "rows": lines})

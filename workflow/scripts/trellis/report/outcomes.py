@@ -21,12 +21,13 @@ def outcomes_section(statistics: dict[str, Any], arms: list[Arm]) -> dict[str, A
     primary = statistics["primary"]
     return {
         "suite": primary["suite"],
+        "metric": METRICS[primary["metric"]][0],
         "split": primary["split"],
         "parts": PARTS,
         "decomposition": _decomposition(statistics, arms, primary),
         "similarity": _similarity(statistics, arms, primary),
         "format_tax": [
-            {**row, "label": METRICS[row["metric"]][0]} for row in statistics["format_tax"] if row["split"] == "all"
+            {**row, "label": METRICS[row["metric"]][0]} for row in statistics["format_tax"] if row["split"] == "unseen"
         ],
         "interactions": [{**row, "label": METRICS[row["metric"]][0]} for row in statistics["interactions"]],
         "knowledge": _knowledge(statistics["knowledge"], arms),
@@ -48,11 +49,11 @@ def _decomposition(statistics: dict[str, Any], arms: list[Arm], primary: dict[st
 
 
 def _similarity(statistics: dict[str, Any], arms: list[Arm], primary: dict[str, Any]):
-    """The primary metric over the similarity of an item's schema to the nearest of fine-tuning; None where all items lie in
-    one bar."""
+    """The primary metric over the similarity of an item's schema to the nearest of fine-tuning; None where the items lie in
+    one or two bars, between which a line would tell of what was not measured."""
     wanted = (primary["suite"], primary["mode"], primary["metric"])
     for found in statistics["by_similarity"]:
-        if (found["suite"], found["mode"], found["metric"]) == wanted and len(found["bins"]) > 1:
+        if (found["suite"], found["mode"], found["metric"]) == wanted and len(found["bins"]) > 2:
             curves = []
             for arm in arms:
                 points = [

@@ -72,7 +72,7 @@ def choose(results: Results, experiment: dict[str, Any], arms: list[Arm], wanted
 
     def rank(key: tuple) -> tuple:
         suite, split, good, index = key
-        return SPLITS.index(split), not good, suites.index(suite), index
+        return not good, suites.index(suite), SPLITS.index(split), index
 
     in_turn = [
         sample

@@ -21,8 +21,8 @@ def build(suite: JsonSchemaSuite, name: str, spec: Spec) -> Built:
     )
     baselines = {
         "{}": sum(validator(item["schema"]).is_valid({}) for item in items) / max(len(items), 1),
-        "{} unfiltered": found.empty_fits / max(found.compiled, 1),
-        "any constant, unfiltered": found.left_out.get("constant", 0) / max(found.compiled, 1),
+        "{} before the filter": found.empty_fits / max(found.compiled, 1),
+        "any of a dozen constants before the filter": found.left_out.get("constant", 0) / max(found.compiled, 1),
     }
     return Built(items, shots, suite.items, baselines)
 
