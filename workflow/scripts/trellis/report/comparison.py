@@ -80,7 +80,7 @@ def table_section(results: Results, statistics: dict[str, Any], arms: list[Arm])
 
 
 def _variants(rows: list[dict[str, Any]], arms: list[Arm]) -> list[dict[str, Any]]:
-    """Base and fine-tuned, free and constrained, on unseen items, for the metrics that are measured in both modes or variants."""
+    """Base and fine-tuned, free and constrained, on unseen items, for metrics measured in both modes or variants."""
     columns = [("base", "free"), ("base", "constrained"), ("tuned", "free"), ("tuned", "constrained")]
     found = {
         (row["model"], row["variant"], row["mode"], row["metric"]): row
