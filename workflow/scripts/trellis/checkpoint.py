@@ -5,9 +5,11 @@ xxh3 of the bytes before it, so that a bit that the disk has turned is noticed. 
 there is never more than one of them.
 """
 
+import contextlib
 import itertools
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -70,6 +72,17 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
         for name in file.keys():  # noqa: SIM118
             if name != DIGEST:
                 yield name, file.get_tensor(name)
+
+
+@contextlib.contextmanager
+def told_to_stop() -> Iterator[list[int]]:
+    """A list that is not empty once the process has got SIGTERM, instead of its end: there is a checkpoint to be saved."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _write(file: BinaryIO, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:

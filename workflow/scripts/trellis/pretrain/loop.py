@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from trellis.checkpoint import told_to_stop
 from trellis.errors import TrellisError
 from trellis.pretrain import checkpoint, divergence
 from trellis.pretrain.checkpoint import Identity
@@ -51,7 +51,7 @@ class Loop:
         if done:
             LOG.info("going on from the checkpoint of step %d", done)
         batches = zip(range(done, steps), self.trainer.batches(done), strict=True)
-        with self._writing(done), _progress(steps - done, self.world.first) as progress, _sigterm() as received:
+        with self._writing(done), _progress(steps - done, self.world.first) as progress, told_to_stop() as received:
             self.saved = time.monotonic()
             self.speedometer.start()
             for step, rows in batches:
@@ -135,14 +135,3 @@ class Loop:
 def _progress(steps: int, shown: bool) -> contextlib.AbstractContextManager[Bar]:
     label, unit = "pretraining", "steps"
     return bar(label, steps, unit) if shown else contextlib.nullcontext(Bar(label, steps, unit, None))
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[list[int]]:
-    """A list that is not empty once the process was told to stop."""
-    received: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)

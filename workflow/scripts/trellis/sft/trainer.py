@@ -1,13 +1,10 @@
 """TRL's SFTTrainer as this stage runs it: its loss, what it refuses, and its checkpoint as one file of ours."""
 
-import contextlib
 import dataclasses
 import json
 import logging
 import math
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from trl import SFTTrainer
 
 from trellis import checkpoint
+from trellis.checkpoint import told_to_stop
 from trellis.device import autocast
 from trellis.errors import TrellisError
 from trellis.experiment.sft import SftTraining
@@ -79,7 +77,7 @@ class Trainer(SFTTrainer):
             folder = str(self.work)
             LOG.info("going on from the checkpoint of step %d", self.done)
         total = math.ceil(len(self.train_dataset) / self.training.batch)
-        with bar(f"sft {name}", total - self.done, "steps") as self.progress, _sigterm() as self.received:
+        with bar(f"sft {name}", total - self.done, "steps") as self.progress, told_to_stop() as self.received:
             self.saved = time.monotonic()
             self.train(resume_from_checkpoint=folder)
 
@@ -205,14 +203,3 @@ class Saving(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_) -> None:
         control.should_save = self.trainer.due()
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[list[int]]:
-    """A list that is not empty once the process was told to stop."""
-    received: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)
